@@ -1,7 +1,9 @@
 """The search: what it answers holds on what chose it, goes on where it was, and is no larger than what sensitivity suggests."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,9 +12,12 @@ from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.load_run import open_run
+from prunekit.experiments.search import trial_models
 from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import further
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import CandidateLatency
 from prunekit.models.load import load_model
 
 ASKED = SearchRequest(ModelId("digits_mlp"), DataId("digits"), lose=0.05, epochs=0, budget_s=0.0, trials=4)
@@ -49,6 +54,36 @@ def test_cancel_keeps_what_was_tried(kept, mlp, data):
     with pytest.raises(Cancelled):
         search_through(ASKED, kept, Progress(cancel=stop), report=note, model=mlp, data=data)
     assert search_through(ASKED, kept, model=mlp, data=data).trials[:1] == seen[0].trials
+
+
+def test_the_fastest_of_the_smallest_is_chosen_by_time_that_was_measured_apart(kept, mlp, data, monkeypatch):
+    timed, inside = [], []
+
+    def pretended(candidates, **_):
+        timed.append([candidate.name for candidate in candidates])
+        assert inside == ["in"]
+        ratios = [1.0, 0.9, 0.5, 0.7][: len(candidates)]
+        rows = [
+            CandidateLatency(c.name, "eager", 1, 1, median_ms=r, ratio=Ratio(r, r, r, r < 1))
+            for c, r in zip(candidates, ratios, strict=True)
+        ]
+        return SimpleNamespace(candidates=rows)
+
+    @contextmanager
+    def apart():
+        inside.append("in")
+        yield
+        inside.append("out")
+
+    monkeypatch.setattr(trial_models, "measure_latency", pretended)
+    asked = replace(ASKED, minimise="latency", trials=7)
+    found = search_through(asked, kept, model=mlp, data=data, apart=apart)
+    smallest = sorted((t for t in found.trials if t.state == "holds"), key=lambda t: (t.cost, t.loss))[:3]
+    assert timed == [["dense", *(f"trial {t.number}" for t in smallest)]] and len(smallest) > 1
+    assert found.best == smallest[1] and found.time.ratio == 0.5 and inside == ["in", "out"]
+    assert stored(asked, kept, mlp, data) == found, "what was timed is kept, and not timed again for the same finalists"
+    search_through(asked, kept, model=mlp, data=data)
+    assert len(timed) == 1
 
 
 def test_further_removes_more_and_stays_below_everything():
