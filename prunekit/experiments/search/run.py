@@ -49,6 +49,7 @@ from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 
+ADVICE = "Take a larger trial that holds, or ask for less loss"
 FEW, SENSING = 512, 0.3  # samples of a first look; share of the budget that sensitivity may take
 STEP, LEAST_STEP = 0.4, 0.06  # how much further from the best one the next look is, and when that is given up
 HELD = 4  # models of the best trials that are kept in memory
@@ -101,7 +102,7 @@ def stored(request: SearchRequest, store: RunStore, model: nn.Module, data: Any)
     told = None
     if best is not None and last is not search.whole:
         seen = [last.accuracy_in(store, run) for run in (last.run(None, Recovery()).id, best.run)]
-        told = confirm(seen[0], seen[1], search.allowed) if seen[0] is not None and seen[1] is not None else None
+        told = confirm(seen[0], seen[1], search.allowed, ADVICE) if seen[0] is not None and seen[1] is not None else None
     return search.so_far(trials, told, times)
 
 
@@ -304,7 +305,7 @@ class _Search:
             return None
         spec, recovery = self._setting(study, space, best)
         dense = self.last.point(None, Recovery(), None, self.progress.silent).accuracy
-        return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
+        return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed, ADVICE)
 
 
 def _title(params: Parameters) -> str:

@@ -162,6 +162,7 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
         frame, column_config=_columns(found), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
         on_select=lambda: _take(key, names), selection_mode="single-row",
         selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
+        column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
         alt="Every trial of the search with its cost, quality and setting",
     )  # fmt: skip
     failed = [t for t in trials if t.state == "failed"]
@@ -188,7 +189,7 @@ def _columns(found: Found) -> dict[str, Any]:
         "params": column.NumberColumn("Parameters", format="localized"),
         "macs": column.NumberColumn("MACs", format="compact"),
         "bytes": column.NumberColumn("Bytes", format="localized"),
-        "setting": column.TextColumn("Setting", width="large"),
+        "setting": column.TextColumn("Setting", width=330),
         "seconds": column.NumberColumn("Seconds", format="%.0f", width=70),
         "run": column.TextColumn("Run", width=110),
     }
