@@ -299,7 +299,7 @@ def _search(parser: argparse.ArgumentParser) -> None:
     floor.add_argument("--hold", type=NUMBER, metavar="V", help=about)
     about = "loss that is allowed: 0.01 is one point of accuracy; of other metrics in their own unit"
     floor.add_argument("--lose", type=NUMBER, metavar="D", help=about)
-    about = "what is to be small (default: %(default)s); for latency MACs decide"
+    about = "what is to be small (default: %(default)s); for latency MACs tell trials apart, and the best three are timed here"
     parser.add_argument("--minimise", choices=("latency", "params", "macs", "bytes"), default="params", help=about)
     about = "time to search, as in 90s, 20m or 2h (default: %(default)s); asked again, the search goes on for so long"
     parser.add_argument("--budget", type=DURATION, default="20m", metavar="T", help=about)

@@ -51,6 +51,9 @@ def _page(name: str, split: str, found: Found) -> list[str]:
         return [*lines, "Nothing that was tried holds: allow a larger loss, more epochs, or more time."]
     kept = found.dense.metric.format(found.best.value or 0.0)
     lines.append(f"best: {percent((found.best.cost or 0.0) / found.before)} of the dense model's {WHAT[found.minimise]}, {kept}")
+    if (time := found.time) is not None:
+        about = f"{time.median_ms:.3g} ms, {percent(time.ratio)} of dense ({percent(time.low)} to {percent(time.high)})"
+        lines.append(f"time, measured in turns with dense, one sample and thread: {about}; fastest of {len(found.times)} finalists by MACs")
     return [*lines, *([found.confirmation.sentence] if found.confirmation else []), f"run {found.best.run[:12]}"]
 
 

@@ -219,7 +219,7 @@ def _points(drop: Difference) -> str:
     return f"{_figure(abs(value), drop)}{' points' if drop.metric.unit == PERCENT else ''} {worse if value > 0 else better}"
 
 
-def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmation:
+def confirm(dense: Evaluation, pruned: Evaluation, allowed: float, advice: str = "Take a lower sparsity") -> Confirmation:
     """Say whether an allowed drop holds on images that had no part in finding the sparsity.
 
     Parameters
@@ -228,6 +228,8 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
         Of the two models on the same images, the test images as a rule.
     allowed : float
         Largest drop, a fraction.
+    advice : str
+        What to do where it does not hold.
 
     Raises
     ------
@@ -245,4 +247,4 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
     if holds:
         return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {within}.")
     beyond = "clearly more" if away.low > allowed else "a little more"
-    return Confirmation(drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {within}. Take a lower sparsity.")
+    return Confirmation(drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {within}. {advice}.")

@@ -70,9 +70,9 @@ def search_front(
     title = {"bytes": "bytes", "params": "parameters"}.get(goal, "MACs")
     if costs.min() > 0 and DECADE * costs.min() < costs.max():
         ticks = log_ticks(costs)
-        words = [(size if goal == "bytes" else count)(place) for place in ticks["tickvals"]]
+        names = [(size if goal == "bytes" else count)(place) for place in ticks["tickvals"]]
         ends = [float(np.log10(costs.min())) - 0.06, float(np.log10(costs.max())) + 0.06]
-        fig.update_xaxes(**{**ticks, "ticktext": words}, range=ends, title_text=f"{title}, log scale")
+        fig.update_xaxes(**{**ticks, "ticktext": names}, range=ends, title_text=f"{title}, log scale")
     else:
         fig.update_xaxes(title_text=title, tickformat="~s", range=[0, 1.06 * float(costs.max())])
     fig.update_yaxes(range=shown, **axis(metric))

@@ -63,7 +63,8 @@ def page(title: str, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = [*[row["phase"]] * several, row["name"], RUNTIMES[row["runtime"]].title]
         if row["error"] and (row["name"], row["runtime"]) != ("dense", "csr"):  # without zeros there is nothing sparse
-            lines.append(f"| {' | '.join([*cells, 'not measured: ' + re.sub(r'hf:\S+', title, row['error']), '', ''])} |")
+            reason = re.sub(r"hf:\S+", title, row["error"])
+            lines.append(f"| {' | '.join([*cells, f'not measured: {reason}', '', ''])} |")
         if row["error"]:
             continue
         r, beside = row["ratio"], f"{base[row['phase']] / row['median_ms']:.2f}x"

@@ -1,19 +1,30 @@
 """The search: what it answers holds on what chose it, goes on where it was, and is no larger than what sensitivity suggests."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
+from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
+from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.load_run import open_run
+from prunekit.experiments.search import trial_models
 from prunekit.experiments.search.request import SearchRequest
-from prunekit.experiments.search.run import search_through, stored
+from prunekit.experiments.search.run import FEW, search_through, stored
 from prunekit.experiments.search.space import further
+from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import CandidateLatency
+from prunekit.models.cost import count
 from prunekit.models.load import load_model
+from prunekit.pruning.api import prune
 
 ASKED = SearchRequest(ModelId("digits_mlp"), DataId("digits"), lose=0.05, epochs=0, budget_s=0.0, trials=4)
 
@@ -23,11 +34,23 @@ def mlp():
     return load_model("digits_mlp")
 
 
+def suggestion(kept, mlp, data):
+    """Return the setting that the Sensitivity page suggests for the loss that is allowed, from the curves in the store."""
+    plain, shape = PruneSpec(mode="structured", criterion="l2", sparsity=0.0), tuple(data.validation[0][0].shape)
+    found = sense(SensitivityRequest(ASKED.model, ASKED.data, plain, "validation", 4 * FEW), kept, model=mlp, data=data)
+    dense = count(mlp, shape)
+    targets = suggest(found, drop=0.05, totals=(dense.params, dense.macs), counter=counter(mlp, plain, shape, data)).overrides
+    return together(found, {name: round(share, 4) for name, share in targets.items()}, plain, mlp, shape, data)
+
+
 def test_the_floor_holds_by_its_own_measure_and_the_search_goes_on(kept, mlp, data):
     first = search_through(ASKED, kept, model=mlp, data=data)
     assert first.best.state == "holds" and first.best.loss <= 0.05 and first.best.cost < first.before
     assert all((t.loss <= 0.05 + 1e-12) == (t.state == "holds") for t in first.trials)
     assert first.confirmation.drop.n == len(data.test)
+    suggested = next(t for t in first.trials if t.number == 0)
+    assert suggested.params == prune(mlp, suggestion(kept, mlp, data), data).after.params, "it begins with what sensitivity suggests"
+    assert suggested.state != "holds" or first.best.params <= suggested.params
     seen = []
     more = search_through(replace(ASKED, trials=6), kept, report=seen.append, model=mlp, data=data)
     assert more.trials[: len(first.trials)] == first.trials and [len(each.trials) for each in seen] == [4, 5, 6]
@@ -49,6 +72,36 @@ def test_cancel_keeps_what_was_tried(kept, mlp, data):
     with pytest.raises(Cancelled):
         search_through(ASKED, kept, Progress(cancel=stop), report=note, model=mlp, data=data)
     assert search_through(ASKED, kept, model=mlp, data=data).trials[:1] == seen[0].trials
+
+
+def test_the_fastest_of_the_smallest_is_chosen_by_time_that_was_measured_apart(kept, mlp, data, monkeypatch):
+    timed, inside = [], []
+
+    def pretended(candidates, **_):
+        timed.append([candidate.name for candidate in candidates])
+        assert inside == ["in"]
+        ratios = [1.0, 0.9, 0.5, 0.7][: len(candidates)]
+        rows = [
+            CandidateLatency(c.name, "eager", 1, 1, median_ms=r, ratio=Ratio(r, r, r, r < 1))
+            for c, r in zip(candidates, ratios, strict=True)
+        ]
+        return SimpleNamespace(candidates=rows)
+
+    @contextmanager
+    def apart():
+        inside.append("in")
+        yield
+        inside.append("out")
+
+    monkeypatch.setattr(trial_models, "measure_latency", pretended)
+    asked = replace(ASKED, minimise="latency", trials=7)
+    found = search_through(asked, kept, model=mlp, data=data, apart=apart)
+    smallest = sorted((t for t in found.trials if t.state == "holds"), key=lambda t: (t.cost, t.loss))[:3]
+    assert timed == [["dense", *(f"trial {t.number}" for t in smallest)]] and len(smallest) > 1
+    assert found.best == smallest[1] and found.time.ratio == 0.5 and inside == ["in", "out"]
+    assert stored(asked, kept, mlp, data) == found, "what was timed is kept, and not timed again for the same finalists"
+    search_through(asked, kept, model=mlp, data=data)
+    assert len(timed) == 1
 
 
 def test_further_removes_more_and_stays_below_everything():

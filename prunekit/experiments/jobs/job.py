@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -48,6 +49,8 @@ class Job(JobRow):
         Where the work keeps its results.
     future : Future or None
         Of the executor, until it has ended.
+    apart : callable
+        A context in which nothing else runs in this process, for a part of the work that measures time.
     """
 
     work: Work | None = field(default=None, repr=False)
@@ -60,6 +63,7 @@ class Job(JobRow):
     cancel: threading.Event = field(default_factory=threading.Event)
     store: RunStore | None = field(default=None, repr=False)
     future: Future[Any] | None = field(default=None, repr=False)
+    apart: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
     _first: tuple[float, float] | None = field(default=None, repr=False)
     _last: tuple[float, float] | None = field(default=None, repr=False)
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Cancelled, Progress
@@ -45,6 +46,21 @@ class Gate:
                 self._inside -= 1
                 self._alone = False if alone else self._alone
                 self._changed.notify_all()
+
+    @contextmanager
+    def apart(self, progress: Progress) -> Iterator[None]:
+        """Be alone for a while, from within work that shares."""
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+        try:
+            with self.enter(True, progress):
+                yield
+        finally:
+            with self._changed:
+                while self._alone:
+                    self._changed.wait(LOOK_S)
+                self._inside += 1
 
 
 MOST_FINISHED = 64
@@ -174,6 +190,7 @@ class Queue:
             self._note(job)
         state, error = "failed", ""
         try:
+            job.apart = partial(self._gate.apart, job.progress)
             with self._gate.enter(job.alone, job.progress):
                 job.result, state = work(job), "done"
         except Cancelled:

@@ -86,7 +86,7 @@ def search(request: dict[str, Any], job: Job) -> Found:
     def tell(so_far: Found) -> None:
         job.partial[:] = [so_far]
 
-    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=tell, cluster=shared())
+    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=tell, apart=job.apart, cluster=shared())
 
 
 @kind("sweep")

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,34 @@ from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import Made, SweepPoint
 from prunekit.experiments.cluster.client import LOOK_S, Cluster
 from prunekit.experiments.cluster.worker import Call, Loaded, measure_point
-from prunekit.experiments.experiment import Experiment, Keeper, point_of
+from prunekit.experiments.experiment import Keeper, point_of
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.search.request import Found, SearchRequest, Trial
+from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
-from prunekit.experiments.search.study import best_of, finish, finished, known, open_study, optuna, parameters, tried, try_again, waiting
+from prunekit.experiments.search.study import (
+    FINALISTS,
+    best_of,
+    finish,
+    finished,
+    known,
+    open_study,
+    optuna,
+    parameters,
+    smallest,
+    times_of,
+    tried,
+    try_again,
+    waiting,
+)
+from prunekit.experiments.search.trial_models import Holding, in_turns
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 
+ADVICE = "Take a larger trial that holds, or ask for less loss"
 FEW, SENSING = 512, 0.3  # samples of a first look; share of the budget that sensitivity may take
 STEP, LEAST_STEP = 0.4, 0.06  # how much further from the best one the next look is, and when that is given up
 HELD = 4  # models of the best trials that are kept in memory
@@ -59,54 +76,40 @@ class _Until(threading.Event):
         return self.left <= 0 or (self.outer is not None and self.outer.is_set())
 
 
-class _Holding(Experiment):
-    """An experiment that shares the models it made with others on other samples."""
-
-    held: dict[str, tuple[Made, dict[str, Any]]]
-
-    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
-        """Make a model, unless it is there."""
-        run = self.run(spec, recovery).id
-        if run in self.held:
-            return self.held[run]
-        made, extra = super()._make(spec, recovery, progress)
-        if recovery.active or (spec is not None and spec.mode == "structured"):  # a masked model is a working copy
-            self.held[run] = made, extra
-        return made, extra
-
-
 def search_through(
     request: SearchRequest,
     store: RunStore | None,
     progress: Progress = QUIET,
     *,
     report: Callable[[Found], object] = lambda _: None,
+    apart: Callable[[], AbstractContextManager[None]] = nullcontext,
     model: nn.Module | None = None,
     data: Any = None,
     cluster: Cluster | None = None,
 ) -> Found:
     """Search through the store; asked again, the same study goes on. Stopped on request, all that was tried stays.
 
-    What is known so far is reported at the beginning and after every trial. On a cluster each worker tries a setting.
+    What is known so far is reported at the beginning and after every trial; time is measured within the context ``apart``. On a cluster
+    each worker tries a setting.
     """
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return _Search(request, model, data, Keeper(store, progress), progress, report, cluster).answer()
+    return _Search(request, model, data, Keeper(store, progress), progress, report, cluster).answer(apart)
 
 
 def stored(request: SearchRequest, store: RunStore, model: nn.Module, data: Any) -> Found | None:
     """Return what is kept of a search, whatever time it was given; None where nothing was tried."""
     search = _Search(request, model, data, Keeper(store))
-    trials, dense = known(search.name, searches()), search.whole.stored(None, Recovery())
+    (trials, times), dense = known(search.name, searches()), search.whole.stored(None, Recovery())
     if not trials or dense is None:
         return None
     search.dense = dense
-    best, last = best_of(trials), search.whole if request.split == "test" else search.last
+    best, last = best_of(trials, times), search.whole if request.split == "test" else search.last
     told = None
     if best is not None and last is not search.whole:
         seen = [last.accuracy_in(store, run) for run in (last.run(None, Recovery()).id, best.run)]
-        told = confirm(seen[0], seen[1], search.allowed) if seen[0] is not None and seen[1] is not None else None
-    return search.so_far(trials, told)
+        told = confirm(seen[0], seen[1], search.allowed, ADVICE) if seen[0] is not None and seen[1] is not None else None
+    return search.so_far(trials, told, times)
 
 
 def searches() -> Path:
@@ -131,7 +134,7 @@ class _Search:
         self.name = digest({"request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
 
     @cached_property
-    def last(self) -> _Holding:
+    def last(self) -> Holding:
         """What confirms."""
         return self._experiment("test", 0)
 
@@ -156,19 +159,19 @@ class _Search:
             raise SpecError(f"{more}: ask for less")
         return loss
 
-    def so_far(self, trials: Sequence[Trial], told: Confirmation | None = None) -> Found:
+    def so_far(self, trials: Sequence[Trial], told: Confirmation | None = None, times: Sequence[Timing] = ()) -> Found:
         """Return what is known."""
         before, dense = self._cost(self.dense), self.dense.accuracy
-        return Found(self.request.minimise, self.allowed, dense, before, best_of(trials), told, tuple(trials))
+        return Found(self.request.minimise, self.allowed, dense, before, best_of(trials, times), told, tuple(trials), tuple(times))
 
-    def _experiment(self, split: str, images: int) -> _Holding:
+    def _experiment(self, split: str, images: int) -> Holding:
         """Return what measures on a part of the data."""
         request = AccuracyRequest(self.request.model, self.request.data, None, split=split, images=images)
-        found = _Holding(request, self.model, self.data, self.keeper)
+        found = Holding(request, self.model, self.data, self.keeper)
         found.held = self.held
         return found
 
-    def answer(self) -> Found:
+    def answer(self, apart: Callable[[], AbstractContextManager[None]]) -> Found:
         """Search until the time is over, and confirm."""
         folder = None if self.keeper.store is None else searches()
         study = open_study(self.name, folder, self.request.seed, self.cluster is not None)
@@ -184,7 +187,31 @@ class _Search:
             self._one(study, space)
             self._tell(study)
         self.progress.check()
-        return self.so_far(tried(study), self._confirmed(study, space, best_of(tried(study))))
+        times: tuple[Timing, ...] = ()
+        if self.request.minimise == "latency":
+            with apart():
+                times = self._timed(study, space)
+        trials = tried(study)
+        return self.so_far(trials, self._confirmed(study, space, best_of(trials, times)), times)
+
+    def _timed(self, study: Any, space: Space) -> tuple[Timing, ...]:
+        """Time the finalists in turns with the dense model; those of an earlier search are read."""
+        final = smallest(tried(study), FINALISTS)
+        known = times_of(study)
+        if not final or {trial.number for trial in final} == {each.number for each in known}:
+            return known if final else ()
+        made = [(trial, self.whole.made(*self._setting(study, space, trial), self.progress.silent)) for trial in final]
+        try:
+            times = in_turns(self.whole, made, self.progress.part(0.99, 1.0, "timing the finalists: "))
+        except PrunekitError as error:
+            self.progress.warn(f"the finalists could not be timed, so MACs decide: {error}")
+            return ()
+        study.set_user_attr("times", [asdict(each) for each in times])
+        return times
+
+    def _setting(self, study: Any, space: Space, trial: Trial) -> tuple[PruneSpec, Recovery]:
+        """Return what a trial was made with."""
+        return space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, trial))))
 
     def _space(self) -> Space:
         """Measure what each group costs alone, as far as its share of the time goes, and return what may be chosen."""
@@ -334,22 +361,22 @@ class _Search:
         """Measure the best on all test samples, once: what is stored is read."""
         if best is None or self.request.split == "test":
             return None
-        spec, recovery = space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, best))))
+        spec, recovery = self._setting(study, space, best)
         dense = self.last.point(None, Recovery(), None, self.progress.silent).accuracy
         if self.cluster is not None and self.last.stored(spec, recovery) is None:
             request = AccuracyRequest(self.request.model, self.request.data, spec, recovery, "test")
             call = Call(measure_point, request, self.last.weights, self.last.data_hash, "the confirmation")
             for _, (run, seen) in self.cluster.results([call], self.progress.silent, model=self.model):
                 self.last.keep(run, seen, None)
-                return confirm(dense, replace(seen.evaluation, task=self.last.task), self.allowed)
-        return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
+                return confirm(dense, replace(seen.evaluation, task=self.last.task), self.allowed, ADVICE)
+        return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed, ADVICE)
 
 
 def look(request: AccuracyRequest, loaded: Loaded, progress: Progress, few: int, allowed: float) -> list[tuple[Run, Measurement]]:
     """Try a setting on a worker: on a few samples, where there are many, and on all of them unless it falls clearly there."""
     assert request.spec is not None
     bare = replace(request, spec=None, recovery=Recovery())
-    pair = loaded.held(bare, lambda: [_Holding(replace(bare, images=n), loaded.model, loaded.data, Keeper(None)) for n in {few: 0, 0: 0}])
+    pair = loaded.held(bare, lambda: [Holding(replace(bare, images=n), loaded.model, loaded.data, Keeper(None)) for n in {few: 0, 0: 0}])
     made: dict[str, tuple[Made, dict[str, Any]]] = {}
     found = []
     for experiment in pair:

@@ -10,7 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from prunekit.experiments.search.request import Trial
+from prunekit.experiments.search.request import Timing, Trial
+
+FINALISTS = 3
 
 
 def optuna() -> Any:
@@ -64,19 +66,25 @@ def parameters(study: Any, found: Trial) -> dict[str, Any]:
     return dict(next(trial.params for trial in study.get_trials(deepcopy=False) if trial.number == found.number))
 
 
-def known(name: str, folder: Path) -> tuple[Trial, ...]:
-    """Return what was tried of a study that lies in a folder; nothing where there is none."""
+def known(name: str, folder: Path) -> tuple[tuple[Trial, ...], tuple[Timing, ...]]:
+    """Return what was tried of a study that lies in a folder, and how long its finalists take; nothing where there is none."""
     try:
         seen = (folder / f"{name}.journal").stat()
     except FileNotFoundError:
-        return ()
+        return (), ()
     return _known(name, folder, seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=16)
-def _known(name: str, folder: Path, *_: int) -> tuple[Trial, ...]:
+def _known(name: str, folder: Path, *_: int) -> tuple[tuple[Trial, ...], tuple[Timing, ...]]:
     """Read a study once for each state of its file."""
-    return tuple(tried(optuna().load_study(study_name=name, storage=_journal(name, folder))))
+    study = optuna().load_study(study_name=name, storage=_journal(name, folder))
+    return tuple(tried(study)), times_of(study)
+
+
+def times_of(study: Any) -> tuple[Timing, ...]:
+    """Return how long the finalists take."""
+    return tuple(Timing(**each) for each in study.user_attrs.get("times", ()))
 
 
 def _journal(name: str, folder: Path) -> Any:
@@ -95,10 +103,19 @@ def tried(study: Any) -> list[Trial]:
     return list({trial.run or trial.number: trial for trial in reversed(finished(study))}.values())[::-1]
 
 
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Return the smallest whose floor holds; of equal ones the one that loses least."""
+def smallest(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """Return the smallest whose floor holds; of equal ones first what loses least."""
     holding = [trial for trial in trials if trial.state == "holds"]
-    return min(holding, key=lambda trial: (float(trial.cost or 0), float(trial.loss or 0)), default=None)
+    return sorted(holding, key=lambda trial: (float(trial.cost or 0), float(trial.loss or 0)))[:most]
+
+
+def best_of(trials: Sequence[Trial], times: Sequence[Timing] = ()) -> Trial | None:
+    """Return the smallest whose floor holds; the fastest of the finalists, where they are those that were timed."""
+    final = smallest(trials, FINALISTS)
+    ratios = {each.number: each.ratio for each in times}
+    if final and {trial.number for trial in final} == set(ratios):
+        return min(final, key=lambda trial: ratios[trial.number])
+    return final[0] if final else None
 
 
 def _violation(trial: Any) -> tuple[float]:

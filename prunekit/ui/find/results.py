@@ -15,7 +15,7 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
-from prunekit.formatting import count, percent, plural, size
+from prunekit.formatting import count, milliseconds, percent, plural, size
 from prunekit.plots.search_front import search_caption, search_front
 from prunekit.tasks.base import Task
 from prunekit.tasks.metrics import HIGHER, PERCENT
@@ -81,6 +81,8 @@ def _best(found: Found, request: SearchRequest, task: Task) -> None:
             drop = metric.lost(told.drop)
             between = f"{loss_number(metric, drop.low)} to {loss_text(metric, drop.high)}, n = {drop.n:,}"
             show.tile(f"{verb} on test", loss_text(metric, drop.value), "measured", between)
+        if found.minimise == "latency":
+            _time(found)
     if best is None:
         st.info("Nothing that was tried holds yet: allow a larger loss, more epochs, or more time.", icon=":material/block:")
         return
@@ -91,7 +93,24 @@ def _best(found: Found, request: SearchRequest, task: Task) -> None:
         words += f" The same {units} chose and confirm here: there is no validation split."
     else:
         words += f" The test {units} confirm the best one once the time is over; after Cancel, go on."
+    if found.time is not None:
+        words += f" Fastest of the {len(found.times)} finalists by MACs, measured in turns on this machine."
     st.markdown(words)
+
+
+def _time(found: Found) -> None:
+    """Show how long the best takes beside the dense model; MACs are counted, and only this is measured."""
+    if (time := found.time) is None:
+        show.tile("Time here", "—", "", "timed at the end")
+        return
+    between = f"{percent(time.low)} to {percent(time.high)} of dense"
+    show.tile(
+        "Time here",
+        f"{milliseconds(time.median_ms)} ms",
+        "measured",
+        between,
+        f"{percent(time.ratio)} of dense; one sample, one thread, in torch",
+    )
 
 
 def _cost(goal: str, cost: float) -> str:
@@ -109,9 +128,8 @@ def _front(found: Found, request: SearchRequest, task: Task) -> None:
     frame, metric = frame_of(found), found.dense.metric
     if frame.empty:
         return
-    what = {
-        "goal": found.minimise, "before": found.before, "dense": found.dense.value, "allowed": found.allowed, "metric": metric,
-    }  # fmt: skip
+    what: dict[str, Any] = {"goal": found.minimise, "before": found.before, "dense": found.dense.value}
+    what |= {"allowed": found.allowed, "metric": metric}
     best = -1 if found.best is None else found.best.number
     fig = search_front(frame, **what, best=best, chance=found.dense.chance, dark=show.dark())
     show.chart(fig, "search_front", search_caption(frame, **what, units=f"{request.split} {task.units_of_data}"))
@@ -144,6 +162,7 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
         frame, column_config=_columns(found), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
         on_select=lambda: _take(key, names), selection_mode="single-row",
         selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
+        column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
         alt="Every trial of the search with its cost, quality and setting",
     )  # fmt: skip
     failed = [t for t in trials if t.state == "failed"]
@@ -170,7 +189,7 @@ def _columns(found: Found) -> dict[str, Any]:
         "params": column.NumberColumn("Parameters", format="localized"),
         "macs": column.NumberColumn("MACs", format="compact"),
         "bytes": column.NumberColumn("Bytes", format="localized"),
-        "setting": column.TextColumn("Setting", width="large"),
+        "setting": column.TextColumn("Setting", width=330),
         "seconds": column.NumberColumn("Seconds", format="%.0f", width=70),
         "run": column.TextColumn("Run", width=110),
     }

@@ -81,3 +81,21 @@ def test_waiting_ends_when_it_is_cancelled_and_leaves_the_gate_open():
         pass
     with gate.enter(True, QUIET):
         pass
+
+
+def test_a_part_of_a_job_can_be_alone(monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_JOBS", "3")
+    queue, beside = Queue(), Beside()
+
+    def timing(job):
+        with job.apart():
+            beside.work("timed")(job)
+        return "done"
+
+    jobs = [queue.submit_local(name, name, beside.work(name), "me") for name in ("a", "b")]
+    jobs.append(queue.submit_local("c", "c", timing, "me"))
+    wait(jobs)
+    assert (
+        jobs[2].result == "done" and ("timed",) in beside.seen and not [seen for seen in beside.seen if "timed" in seen and len(seen) > 1]
+    )
+    queue.close()
