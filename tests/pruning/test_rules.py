@@ -165,6 +165,35 @@ class Listed(nn.Module):
         return F.linear((F.linear(x, self.weights[0], self.biases[0]).tanh() @ self.weights[1]).tanh(), self.last["weight"])
 
 
+class Cut(nn.Module):
+    """One product for several things, cut at sizes that the module keeps, the middle one filtered by a layer's weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.state = 9, 5
+        self.a, self.filter, self.b = nn.Linear(5, 23), nn.Conv1d(9, 9, 3, padding=1, groups=9), nn.Linear(14, 4)
+
+    def forward(self, x):
+        gate, x, state = self.a(x).split([self.inner, self.inner, self.state], -1)
+        kernel = self.filter.weight.squeeze(1)
+        x = F.conv1d(x.transpose(1, 2), kernel.unsqueeze(1), self.filter.bias, padding=1, groups=len(kernel)).transpose(1, 2)
+        return self.b(torch.cat([x * gate.tanh(), state], -1))
+
+
+class HeadsInGroups(nn.Module):
+    """Heads of some features, scaled by head; then each of two groups of heads is brought to one size, without its heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads, self.width, self.each = 8, 3, 12
+        self.a, self.scale, self.b = nn.Linear(5, 24), nn.Parameter(torch.ones(8)), nn.Linear(24, 4)
+
+    def forward(self, x):
+        y = self.a(x).view(*x.shape[:2], self.heads, self.width) * self.scale[:, None]
+        y = y.flatten(2).view(*x.shape[:2], 2, self.each)
+        return self.b((y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-5)).flatten(2))
+
+
 class Pair(nn.Module):
     def __init__(self):
         super().__init__()
@@ -386,6 +415,8 @@ NETS = {
     "Conv1D": lambda: (Net(lambda net, x: net.b(net.a(x).tanh()), a=Conv1D(8, 5), b=Conv1D(4, 8)), (6, 5)),
     "bare parameters": lambda: (Bare(), (6, 5)),
     "lists of parameters": lambda: (Listed(), (6, 5)),
+    "cut at kept sizes": lambda: (Cut(), (6, 5)),
+    "root mean square of groups of heads": lambda: (HeadsInGroups(), (6, 5)),
     "bilinear": lambda: (Pair(), (5,)),
     "grouped queries": lambda: (GroupedQueries(), (6, 5)),
     "experts": lambda: (Experts(), (6, 5)),

@@ -143,6 +143,8 @@ class Tracker:
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
         self.splits: set[str] = set()
+        self.convolutions: set[str] = set()  # modules of torch's
+        self.owners: dict[int, str] = {}  # by id of the weight of one: its module
         self.grids: dict[str, list[Ids]] = {}  # module -> the axes of its grids, and the axis that one is merged to
         # by id of merged axes, which are held so that it stays their own: the parts with their sizes; of those cut finer before, too
         self.merged: dict[int, tuple[Ids, tuple[tuple[Ids | None, int], ...]]] = {}
@@ -168,6 +170,11 @@ class Tracker:
     def where(self) -> str:
         """The module that runs."""
         return self.calls.where
+
+    def owner(self, weight: Tensor) -> str:
+        """Return the convolution whose weight takes part: another than the module that runs, where that calls a function on it."""
+        base = weight if weight._base is None else weight._base
+        return self.where if self.where in self.convolutions else self.owners.get(id(base), self.where)
 
     def makes(self, weight: Tensor, outputs: Ids | None) -> None:
         """Note the outputs that a weight makes, where it is a whole parameter, or a view of one."""

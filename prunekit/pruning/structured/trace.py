@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import flop_registry
 
@@ -272,6 +273,8 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     tracker.cutting = {name for name, module in meta.named_modules() if cuts_by_numbers(module)}
     tracker.kept_by = lambda name: {value for value in vars(meta.get_submodule(name)).values() if type(value) is int and value > 1}
     tracker.rehearsed = any(type(module).__module__.partition(".")[0] not in LIBRARIES for module in meta.modules())
+    tracker.owners = {id(each.weight): name for name, each in meta.named_modules() if isinstance(each, _ConvNd)}
+    tracker.convolutions = set(tracker.owners.values())
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
     named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))

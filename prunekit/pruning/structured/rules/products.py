@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Axes, Tracker, is_weight, rule
+from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids
 from prunekit.pruning.structured.rules.elementwise import broadcast
 from prunekit.pruning.structured.rules.shapes import halves
@@ -20,7 +20,7 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     x_axes, weight_axes = tracker.axes(x), tracker.axes(weight)
     tracker.freeze(x, "a convolution over this axis", [0, *range(2, x.dim())])
     if transposed:
-        outputs = _transposed(tracker, x_axes[1], weight_axes, groups)
+        outputs = _transposed(tracker, x_axes[1], weight, groups)
     else:
         outputs, columns = weight_axes[:2]
         if outputs is None and weight.shape[:2] == (groups, 1):  # a filter that forward() makes: as wide as what it meets
@@ -28,7 +28,7 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
         elif columns is None and weight.shape[1] == 1:  # brought into shape in forward()
             columns = np.full(1, IMMOVABLE)
         if groups > 1 and outputs is not None and columns is not None:
-            _grouped(tracker, x_axes[1], outputs, columns, groups)
+            _grouped(tracker, x_axes[1], outputs, columns, (groups, tracker.owner(weight)))
         else:
             tracker.tie(x_axes[1], weight_axes[1], "convolution")
     tracker.makes(weight, outputs)
@@ -48,14 +48,14 @@ def deformed(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], ou
     convolution(tracker, (x, weight, bias, None, None, None, False, None, groups), kwargs, out)
 
 
-def _transposed(tracker: Tracker, x: Ids | None, weight: Axes, groups: int) -> Ids | None:
+def _transposed(tracker: Tracker, x: Ids | None, weight: Tensor, groups: int) -> Ids | None:
     """Relate the input and the weight of a transposed convolution, ``[in, out / groups, ...]``, and return its outputs."""
-    rows, columns = weight[:2]
+    rows, columns = tracker.axes(weight)[:2]
     if groups == 1 or rows is None or columns is None:
         tracker.tie(x, rows, "convolution")
         return columns
     variables, reason = tracker.variables, tracker.at("grouped convolution")
-    group, inner = tracker.grouped.setdefault(tracker.where, variables.fresh(groups)), rows.size // groups
+    group, inner = tracker.grouped.setdefault(tracker.owner(weight), variables.fresh(groups)), rows.size // groups
     variables.tie(rows, variables.outer(group, variables.fresh(inner) if inner > 1 else np.full(1, IMMOVABLE)), reason)
     tracker.tie(x, rows, "convolution")
     if columns.size == 1:
@@ -63,12 +63,13 @@ def _transposed(tracker: Tracker, x: Ids | None, weight: Axes, groups: int) -> I
     return variables.outer(group, columns if columns.size > 1 else np.full(1, IMMOVABLE))
 
 
-def _grouped(tracker: Tracker, x: Ids | None, rows: Ids, columns: Ids, groups: int) -> None:
-    """Relate the input, the rows and the columns of a grouped convolution."""
+def _grouped(tracker: Tracker, x: Ids | None, rows: Ids, columns: Ids, told: tuple[int, str]) -> None:
+    """Relate the input, the rows and the columns of a grouped convolution: so many groups, of so called a module."""
+    groups, module = told
     variables, reason = tracker.variables, tracker.at("depthwise convolution" if columns.size == 1 else "grouped convolution")
     if columns.size == 1:
         variables.freeze(columns, reason)
-    group = tracker.grouped.setdefault(tracker.where, variables.fresh(groups))
+    group = tracker.grouped.setdefault(module, variables.fresh(groups))
     group = group if group.size == groups else variables.fresh(groups)  # of several that one module runs itself
     inner = np.full(1, IMMOVABLE) if columns.size == 1 else columns
     into = variables.outer(group, inner)
