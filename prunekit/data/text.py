@@ -83,7 +83,8 @@ def _coding(tokeniser: Any, known: ModelInfo, length: int | None = None) -> Codi
     """Return how a tokeniser's ids go into a model, in texts of a length or of that which the model names."""
     shape = known.input_shape
     told = shape[0] if shape is not None and len(shape) == 1 and not known.guessed else LENGTH
-    return Coding(tokeniser, length or told, known.vocabulary, tuple(getattr(tokeniser, "keywords", ())))
+    many = length or getattr(tokeniser, "length", None) or told
+    return Coding(tokeniser, many, known.vocabulary, tuple(getattr(tokeniser, "keywords", ())))
 
 
 def labelled(data_id: DataId, parts: Mapping[str, Texts], classes: tuple[str, ...], coding: Coding, said: str) -> Data:

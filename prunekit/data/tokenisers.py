@@ -19,7 +19,8 @@ LENGTH = 128
 class Tokeniser(Protocol):
     """Text to ids and back.
 
-    Two attributes may tell more: ``size``, how many ids there are, and ``padding``, the id that fills up short texts (else 0).
+    Three attributes may tell more: ``size``, how many ids there are, ``padding``, the id that fills up short texts (else 0), and
+    ``length``, how many tokens of a text the model is given (else as many as its example has).
     """
 
     def encode(self, text: str) -> Sequence[int]:

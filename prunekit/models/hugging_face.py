@@ -26,6 +26,8 @@ CLASSIFIER, LANGUAGE = "text-classification", "language-modelling"
 HEAD = "head.safetensors"
 """The file beside an encoder that holds its pooled head."""
 EXAMPLES, LENGTH = 4, 16
+TEXT = 128
+"""Tokens of a text or window of data, where the model takes so many and nobody asks for others; examples of noise are shorter."""
 TOKENISERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
 
 
@@ -77,7 +79,7 @@ class Words:
     """
 
     def __init__(self, tokeniser: Any, *, marked: bool) -> None:
-        self.tokeniser, self.marked = tokeniser, marked
+        self.tokeniser, self.marked, self.length = tokeniser, marked, TEXT
         self.size, self.padding = len(tokeniser), tokeniser.pad_token_id or 0
 
     def encode(self, text: str) -> list[int]:
@@ -214,6 +216,9 @@ def _known(model_id: ModelId, model: nn.Module, task: str, words: Words | None, 
     ids = torch.randint(rows, (EXAMPLES, length), generator=torch.Generator().manual_seed(0))
     padding = getattr(config, "pad_token_id", None)
     form = InputForm.of(Batch((), {"input_ids": ids if padding is None else torch.where(ids == padding, (padding + 1) % rows, ids)}))
+    if words is not None:
+        positions = int(getattr(config, "max_position_embeddings", None) or TEXT + 2)
+        words.length = min(TEXT, max(length, positions - 2))  # RoBERTa counts places from 2
     names = getattr(config, "id2label", None) or {}
     many = model.head.out_features if isinstance(model, Pooled) else len(names)
     named = task == CLASSIFIER and many == len(names) and getattr(model, "asked", True)  # of a new head the data name them

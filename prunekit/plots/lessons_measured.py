@@ -95,7 +95,7 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
     """
     colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
     dots = go.Scatter(
-        x=frame["value"], y=frame["name"], mode="markers+text", textposition="top center",
+        x=frame["value"], y=frame["name"], mode="markers+text", textposition="top right",  # beside the dashed line
         text=[written(PERPLEXITY, value) for value in frame.value],
         marker={"color": colours, "size": 10}, showlegend=False, hoverinfo="skip", cliponaxis=False,
         error_x={"array": frame.high - frame.value, "arrayminus": frame.value - frame.low, "thickness": 1.4, "color": theme.muted(dark)},

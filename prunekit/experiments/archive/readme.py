@@ -71,7 +71,7 @@ def readme(
     about = f"{_line(run['title'])}. " if name else ""
     parts = [
         f"# {name or _line(run['title'])}\n\n{about}Run `{run['id'][:12]}` of prunekit, as files that need no prunekit.",
-        "## Figures\n\n" + "\n".join(_figures(told)),
+        "## Figures\n\n" + "\n".join(_figures(told, "images" if len(gathered.pixels.shape) == 3 else "samples")),
         "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"), samples)),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
         f"{_same(gathered)}.\n\n"
@@ -83,12 +83,12 @@ def readme(
     return "\n\n".join(parts) + "\n"
 
 
-def _figures(told: Mapping[str, Any]) -> Iterator[str]:
+def _figures(told: Mapping[str, Any], units: str) -> Iterator[str]:
     """Yield the table of figures: the dense model beside the run."""
     info, dense = told["run"]["info"], told["dense"] or {"info": {}, "measurements": []}
     yield "| | dense | this run |"
     yield "|---|---|---|"
-    before, after = _qualities(dense), _qualities(told)
+    before, after = _qualities(dense, units), _qualities(told, units)
     for where in after | before:
         yield f"| {where} | {before.get(where, '–')} | {after.get(where, '–')} |"
     if not after | before:
@@ -118,13 +118,13 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
     yield from _latencies(told)
 
 
-def _qualities(told: Mapping[str, Any]) -> dict[str, str]:
+def _qualities(told: Mapping[str, Any], units: str) -> dict[str, str]:
     """Return each quality by its name and what it was measured on."""
     found = {}
     for seen in told["measurements"]:
         if seen["what"] in QUALITY:
             metric, n = told_metric(seen["value"]), f"{seen['images']:,} {seen['split']}"
-            where = f"{metric.phrase} on {n} {'images' if metric is ACCURACY else 'samples'} of {_data(seen['data'])}"
+            where = f"{metric.phrase} on {n} {units if metric is ACCURACY else 'samples'} of {_data(seen['data'])}"
             value, low, high = (seen["value"][name] for name in ("value", "low", "high"))
             interval = "no interval" if low is None else (span if metric.unit == PERCENT else metric.span)(low, high)
             text = f"{written(metric, value)} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
@@ -216,7 +216,7 @@ def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[s
         "at the positions `indices` of its test part, whose classes are `labels`. This measures it again, with prunekit:"
     )
     yield "```\nprunekit check ARCHIVE.zip\n```"
-    if not loads:
+    if not loads or samples.nest is not None:  # of inputs that are no plain floats load.py measures nothing
         return
     yield (
         "And this without prunekit, on the same samples in a file of numpy with `images` (normalised as below) and `labels`, which "

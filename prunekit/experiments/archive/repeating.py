@@ -150,7 +150,7 @@ class _Opened:
         data_id = data_id if data is None else replace(data_id, name=data)
         test = self._test(data_id)
         if samples_to is not None:
-            if not hasattr(test, "labels"):
+            if not hasattr(test, "labels") or (self.samples is not None and self.samples.nest is not None):
                 raise DataError("only images with a class each are written into a file, for load.py measures no other: leave --samples out")
             images = np.concatenate([part.args[0].numpy() for part in batches_of(test, 256)])
             np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
@@ -178,7 +178,8 @@ class _Opened:
         )
         if mine.keys() != theirs.keys() or not all(same_tensors(mine[name], theirs[name]) for name in theirs):
             raise DataError(
-                f"the test samples of {data_id.name} here are not those that were measured: other pixels or another normalisation"
+                f"the test samples of {data_id.name} here are not those that were measured: they hold other values, as other "
+                "pixels or another normalisation, or texts read by another tokeniser or to another length"
             )
         return test
 
