@@ -83,8 +83,11 @@ class Split(Dataset[tuple[Tensor, int]]):
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
         for start in range(0, len(self), batch_size):
-            indices = np.arange(start, min(start + batch_size, len(self)))
-            yield self.images(indices), self.targets_at(indices)
+            yield self.batch_at(np.arange(start, min(start + batch_size, len(self))))
+
+    def batch_at(self, indices: Indices) -> Any:
+        """Return some samples as `batches` yields them."""
+        return self.images(indices), self.targets_at(indices)
 
     def targets_at(self, indices: Indices) -> Any:
         """Return the targets of some samples: a class index each, int64 (n,), unless a split says otherwise."""

@@ -103,13 +103,9 @@ class InteractionSplit(Split):
         drawn = {} if self.negatives == 1 else {NEGATIVES: torch.full((len(places),), self.negatives)}
         return {LABEL: torch.from_numpy(self.chosen[places]), USER: torch.from_numpy(self.users[places]), **drawn}
 
-    def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]
-        """Yield the candidates in order; the last batch may be smaller."""
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
-        for start in range(0, len(self), batch_size):
-            indices = np.arange(start, min(start + batch_size, len(self)))
-            yield Batch.of(self.images(indices), self.targets_at(indices), len(indices))
+    def batch_at(self, indices: Indices) -> Batch:
+        """Return some candidates as a batch."""
+        return Batch.of(self.images(indices), self.targets_at(indices), len(indices))
 
     def fields(self, i: int) -> dict[str, str]:
         """Return a candidate as people read it."""

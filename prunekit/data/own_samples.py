@@ -77,12 +77,9 @@ class OwnSamples(Split):
                 check_no_nan(part, f"{self.name}[{place}]")
         return inputs, target
 
-    def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]
-        """Yield the samples in order; the last batch may be smaller."""
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
-        for start in range(0, len(self), batch_size):
-            yield collate([self[i] for i in range(start, min(start + batch_size, len(self)))], self.collate)
+    def batch_at(self, indices: Indices) -> Batch:
+        """Return some samples, put together."""
+        return collate([self[int(i)] for i in indices], self.collate)
 
     def images(self, indices: Indices) -> Tensor:
         """Raise: samples of anything are no images."""

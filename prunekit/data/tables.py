@@ -53,11 +53,9 @@ class TableSplit(Split):
         i = range(len(self))[index]  # negative indices count from the end; beyond it is an IndexError
         return self.rows[i], self.targets[i]
 
-    def batches(self, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, targets) in order; the last batch may be smaller."""
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
-        yield from zip(torch.split(self.rows, batch_size), torch.split(self.targets, batch_size), strict=True)
+    def targets_at(self, indices: Indices) -> Tensor:
+        """Return targets, float32."""
+        return self.targets[torch.from_numpy(np.asarray(indices, dtype=np.int64))]
 
     def images(self, indices: Indices) -> Tensor:
         """Return rows, float32 [n, features]."""

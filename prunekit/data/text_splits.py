@@ -63,13 +63,9 @@ class IdSplit(Split):
         )
         return inputs, targets
 
-    def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]
-        """Yield the samples in order; the last batch may be smaller."""
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
-        for start in range(0, len(self), batch_size):
-            indices = np.arange(start, min(start + batch_size, len(self)))
-            yield Batch.of(self.images(indices), self.targets_at(indices), len(indices))
+    def batch_at(self, indices: Indices) -> Batch:
+        """Return some samples as a batch."""
+        return Batch.of(self.images(indices), self.targets_at(indices), len(indices))
 
     def picture(self, i: int) -> Picture:
         """Raise: a text has no picture."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.store import RunStore
 from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, Grid, break_even
 from prunekit.latency.report import CandidateLatency, LatencyReport
+from prunekit.models.drafts import write_file
 from prunekit.pruning.result import PruneResult
 from prunekit.training.result import Recovered
 
@@ -69,23 +69,9 @@ def break_even_here(
         {} if grid is None else {"sizes": grid.sizes, "batches": grid.rows, "densities": grid.densities, "against": grid.against}
     )
     table = break_even(threads, budget_s, **own, progress=progress)
-    _keep(where(threads, grid), {"here": _here(threads, grid), "table": table.to_dict()})
+    with suppress(OSError):
+        write_file(where(threads, grid), json.dumps({"here": _here(threads, grid), "table": table.to_dict()}).encode())
     return table
-
-
-def _keep(path: Path, values: dict[str, Any]) -> None:
-    """Write a file as a whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(values, file)
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
 
 
 WHAT = "latency"

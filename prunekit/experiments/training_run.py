@@ -24,6 +24,7 @@ from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import Request
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
+from prunekit.models.drafts import write_file
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash, tensor_state
 from prunekit.tasks.input_form import form_of_data, noted
@@ -125,13 +126,9 @@ def _kept(run: Run, seen: Measurement) -> Callable[[RunStore], object]:
 def keep(payload: bytes, keeper: Keeper) -> Path | None:
     """Write a weights file named by its content, whole or not at all; None, and a warning, where that fails."""
     path = checkpoints() / f"{hashlib.sha256(payload).hexdigest()[:20]}.safetensors"
-    part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(payload)
-        part.replace(path)
+        write_file(path, payload)
     except OSError as error:
-        part.unlink(missing_ok=True)
         keeper.progress.warn(f"the trained weights could not be kept in {path.parent}: {error.strerror or error}. Free some space")
         return None
     return path

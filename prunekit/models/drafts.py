@@ -52,6 +52,14 @@ def draft(target: Path) -> Iterator[Path]:
             os.close(handle)
 
 
+def write_file(target: Path, payload: bytes) -> None:
+    """Write a file whole or not at all, and its folder where there is none; an OSError where that fails."""
+    with draft(target) as folder:
+        made = folder / target.name
+        made.write_bytes(payload)
+        made.replace(target)
+
+
 def put(made: Path, target: Path) -> None:
     """Put a finished folder, which lies in a draft of it, in its place: what stood there before comes back where that fails half-way."""
     if not target.exists():

@@ -12,6 +12,7 @@ import streamlit as st
 
 from prunekit.errors import CheckpointError
 from prunekit.experiments.home import checkpoints
+from prunekit.models.drafts import write_file
 from prunekit.ui.shared.cache import LRU
 
 SUFFIXES = ("safetensors", "pt", "pth", "th")
@@ -94,13 +95,9 @@ class Store:
         if self._folder is None:
             return
         target = self._folder / f"{key}.{name.rpartition('.')[2].lower()}"
-        part = target.with_suffix(".part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(payload)
-            part.replace(target)
+            write_file(target, payload)
         except OSError as error:
-            part.unlink(missing_ok=True)
             _LOG.warning("an uploaded file is held in memory only: %s", error)
 
 
