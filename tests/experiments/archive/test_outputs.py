@@ -12,11 +12,11 @@ import prunekit
 from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.before_after import assess
-from prunekit.experiments.archive.gathering import Pixels, gather
+from prunekit.experiments.archive.gathering import Gathered, Pixels, gather
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import INT8
 from prunekit.experiments.archive.program import program
-from prunekit.experiments.archive.proving import prove
+from prunekit.experiments.archive.proving import compared, prove
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.save_run import keep_made
@@ -65,6 +65,15 @@ def unpacked(payload, folder):
     for name, content in files_of(payload).items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [(1, "the output as of the run on 3 samples"), (2, "the same class as the run on 3 of 3 samples")]
+)
+def test_a_single_number_is_no_class(columns, said):
+    scores = torch.randn(3, columns)
+    gathered = Gathered(None, Batch((torch.zeros(3, 2),)), {"": scores}, {"": 0}, "", "3 samples")
+    assert compared("model.onnx", "model.onnx", gathered, {0: scores}).sentence.startswith(said)
 
 
 def test_of_several_tensors_as_wide_as_the_classes_the_factorys_counts_in_and_outside(kept, file, tmp_path):
