@@ -168,7 +168,7 @@ def _at_once(table: BreakEven) -> str:
         speeds = 1 / frame.loc[(frame["density"] - (1 - zeros)).abs() < 1e-9, "ratio"]
         if len(speeds):
             said.append(f"at {percent(zeros, 0)} zeros {times(float(speeds.min()))} to {times(float(speeds.max()))} as fast")
-    rows = ", ".join(f"{n:,}" for n in sorted(frame["batch"].unique()))
+    rows = " or ".join(f"{n:,}" for n in sorted(frame["batch"].unique()))
     return f"Beside ONNX Runtime they are {', '.join(said)}, given {rows} rows at a time (samples times tokens)."
 
 
