@@ -25,6 +25,7 @@ from prunekit.formatting import ordinary, percent
 from prunekit.models.layers import prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
 from prunekit.models.probe import difference
+from prunekit.models.shared_rows import REMAP
 from prunekit.models.state import digests
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
@@ -171,13 +172,19 @@ class _Found:
         """Whether channels went, and not single weights."""
         return self.made.result.plan is not None
 
+    @property
+    def unit(self) -> str:
+        """What stays or goes."""
+        rows = " and rows" if self.made.result.kept_rows else ""
+        return f"channels{rows}" if self.structured else "weights"
+
     def masks(self) -> tuple[bool | None, dict[str, Any] | None]:
         """Return whether the same stays, and how much of it is shared; None where nothing was recorded."""
         counts = (self._channels() if self.structured else self._weights()) if self.told.beside else None
         if counts is None:
             return None, None
         same = all(part.first == part.second == part.both for part in counts)
-        return same, {**asdict(shared(counts)), "unit": "channels" if self.structured else "weights"}
+        return same, {**asdict(shared(counts)), "unit": self.unit}
 
     def _weights(self) -> list[Counts] | None:
         """Count the weights that are not zero, here and as recorded; None where they have other shapes."""
@@ -197,7 +204,18 @@ class _Found:
             return None
         sizes = {layer.name: layer.shape_before[0] for layer in self.made.result.layers}
         places = {name: np.arange(sizes[name]) for name in here}
-        return [counted(np.isin(all_, there[name]), np.isin(all_, here[name])) for name, all_ in places.items()]
+        rows = self._rows()
+        if rows is None:
+            return None
+        return [counted(np.isin(all_, there[name]), np.isin(all_, here[name])) for name, all_ in places.items()] + rows
+
+    def _rows(self) -> list[Counts] | None:
+        """Count the ids of tables that keep a row of their own, here and as recorded; None where others of the tables lost rows."""
+        here, end = self.made.result.kept_rows, f".{REMAP}"
+        remaps = {name.removesuffix(end): each.numpy() for name, each in self.told.state.items() if name.endswith(end)}
+        if {*here} != {*remaps}:
+            return None
+        return [counted(remap != remap.max(), np.isin(np.arange(remap.size), here[name])) for name, remap in remaps.items()]
 
     def expected(self) -> tuple[dict[str, Any] | None, bool | None]:
         """Return the recorded accuracy, on as many images where there is one, and whether what was measured lies in its interval."""
@@ -222,7 +240,7 @@ class _Found:
         """Say whether the same stays."""
         same, found = self.masks()
         if same is None or found is None:
-            return f"It is not recorded which {'channels' if self.structured else 'weights'} stayed"
+            return f"It is not recorded which {self.unit} stayed"
         if same:
             return f"Exactly the same {found['unit']} stay, all {found['both']:,}"
         chance = f" (chance alone: {ordinary(percent(found['expected']))})"

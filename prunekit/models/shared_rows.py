@@ -62,6 +62,7 @@ class SharedRowEmbeddingBag(nn.EmbeddingBag):
 
 
 SHARED = {"Embedding": SharedRowEmbedding, "EmbeddingBag": SharedRowEmbeddingBag}
+REMAP = "remap"
 ROWS = "rows"  # what stored widths call the number of rows of such a table
 
 
@@ -70,7 +71,7 @@ def share(module: Table, remap: Tensor | None = None) -> None:
     if not isinstance(module, tuple(SHARED.values())):
         module.__class__ = SHARED[type(module).__name__]
     empty = torch.zeros(0, dtype=REMAPS[-1])
-    module.register_buffer("remap", empty if remap is None else remap)
+    module.register_buffer(REMAP, empty if remap is None else remap)
     setattr(module, ROWS, module.weight.shape[0])
 
 

@@ -26,6 +26,7 @@ from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one
 from prunekit.models.folder import write_folder
+from tests import recommenders
 from tests.experiments.archive.made import plain
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
@@ -175,3 +176,17 @@ def test_the_command_says_it_in_one_line_and_bad_input_ends_with_2(tmp_path: Pat
     assert "Exactly the same weights stay" in capsys.readouterr().out
     assert main(["apply", str(tmp_path / "nothing.yaml")]) == 2
     assert "there is no file or folder" in capsys.readouterr().err
+
+
+def test_rows_of_tables_are_compared_too(tmp_path: Path) -> None:
+    name = f"{recommenders.__file__}:deepfm"
+    model = load_model(name)
+    spec = PruneSpec(mode="structured", sparsity=0.0, rows=0.5, row_criterion="norm")
+    result = prune(model, spec)
+    for claimed, same in ((spec, True), (replace(spec, rows=0.4), False)):
+        folder = tmp_path / str(same)
+        told = document(result, assess(model, result, None, gzip=False), ModelId(name).to_dict(), None)
+        write_folder(folder, result.model, Recipe(ModelId(name).to_dict(), None, claimed), told)
+        found = apply_recipe(folder)
+        assert found.same_masks is same and found.overlap is not None and found.overlap["unit"] == "channels and rows"
+        assert ("Exactly the same channels and rows stay" in found.sentence) == same
