@@ -28,7 +28,7 @@ from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
-from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
+from prunekit.experiments.search.space import CRITERIA, SPACE, Parameters, Space, further, modes_for
 from prunekit.experiments.search.study import (
     FINALISTS,
     best_of,
@@ -124,7 +124,7 @@ class _Search:
         self.held: dict[str, tuple[Made, dict[str, Any]]] = {}
         self.whole = self._experiment(request.split, 0)
         self.quick = self._experiment(request.split, FEW) if self.whole.images > 2 * FEW else self.whole
-        self.name = digest({"request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
+        self.name = digest({"space": SPACE, "request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
 
     @cached_property
     def last(self) -> Holding:
@@ -314,5 +314,6 @@ def _title(params: Parameters) -> str:
     told = {name.removeprefix(f"{mode} "): value for name, value in params.items()}
     words = [mode, told.get("criterion", ""), told.get("scope", ""), "targets from sensitivity" if "price" in told else ""]
     words += ["own shares" if told.get("shares") == "own" else "", f"{told['sparsity']:.1%}" if "sparsity" in told else ""]
+    words += [f"{told['depth']} % of the blocks whole" if told.get("depth") else ""]
     words += [f"{told['epochs']} epochs ({told['optimizer']})" if told.get("epochs") else ""]
     return ", ".join(word for word in words if word)

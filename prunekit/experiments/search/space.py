@@ -11,16 +11,20 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
+from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.models.cost import count
+from prunekit.pruning.structured.grouping import trace
 from prunekit.tasks.metrics import PERCENT
 from prunekit.training.batchnorm import norms_left
 
 CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
 SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
 TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
+SPACE = 2  # its version: a study of another one is another study
+DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
 OPTIMIZERS = {"sgd": ("sgd", 0.01), "sgd, faster": ("sgd", 0.05), "adam": ("adam", 0.001)}
 MOST, PRICES, OWN = 0.98, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
 Parameters = dict[str, Any]
@@ -56,6 +60,14 @@ class Space:
         self._counters: dict[str, Any] = {}
 
     @cached_property
+    def blocks(self) -> int:
+        """How many residual blocks could go as a whole."""
+        try:
+            return len(trace(self.model, self.shape).blocks)
+        except PrunekitError:
+            return 0
+
+    @cached_property
     def _totals(self) -> tuple[int, int]:
         """Parameters and MACs of the dense model."""
         dense = count(self.model, self.shape)
@@ -74,6 +86,7 @@ class Space:
             p["scope"] = trial.suggest_categorical(f"{mode} scope", SCOPES[mode])
             p["target"] = trial.suggest_categorical("target", TARGETS[self.minimise]) if mode == "structured" else None
             p["sparsity"] = trial.suggest_float(f"{mode} sparsity", 0.02, MOST)
+            p["depth"] = trial.suggest_categorical("depth", DEPTHS) if mode == "structured" and self.blocks else 0
         elif p["shares"] == "measured":
             p["price"] = trial.suggest_float(f"{mode} price", *PRICES, log=True)
         else:
@@ -88,7 +101,8 @@ class Space:
         longest = {"epochs": self.epochs[-1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
             base = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
-            plain = {"target": "channels"} if mode == "structured" else {}
+            plain: Parameters = {"target": "channels"} if mode == "structured" else {}
+            plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
             prices = ((1.0, False), (0.25, False), (1.0, True), (8.0, True)) if mode in self.curves else ()
@@ -98,6 +112,7 @@ class Space:
                 begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **longest})
             begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
             begun += [{**joint, f"{mode} sparsity": s, **longest} for s in (0.85, 0.7)]
+            begun += [{**joint, f"{mode} sparsity": 0.7, **longest, "depth": DEPTHS[1]}] if "depth" in plain else []
         return list({tuple(each.items()): each for each in begun}.values())
 
     def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
@@ -120,6 +135,7 @@ class Space:
         base = PruneSpec(mode=mode, criterion=p["criterion"], seed=self.seed, sparsity=0.0)
         if p["shares"] == "joint":
             target = {"target": p["target"]} if p["target"] else {}
+            target |= {"depth": p["depth"] / 100} if p["depth"] else {}
             spec = PruneSpec(
                 mode=mode, criterion=p["criterion"], seed=self.seed, scope=p["scope"], sparsity=round(p["sparsity"], 4), **target
             )  # fmt: skip
