@@ -105,6 +105,20 @@ def test_the_fastest_of_the_smallest_is_chosen_by_time_that_was_measured_apart(k
     assert len(timed) == 1
 
 
+@pytest.mark.slow
+def test_int8_is_measured_in_its_runtime_and_the_file_counts(kept, mlp, data):
+    asked = replace(ASKED, minimise="bytes", epochs=1, trials=4)
+    found = search_through(asked, kept, model=mlp, data=data)
+    plain, small = (next(t for t in found.trials if t.number == number) for number in (2, 3))
+    assert "int8" in small.title and small.title.replace("int8, ", "") == plain.title
+    run = kept.get_run(small.run)
+    assert (run.kind, run.parent) == ("quantised", plain.run) and small.cost == run.info["bytes"] < plain.cost
+    assert {row.runtime for row in kept.measurements(small.run)} == {"int8"} and found.best == small
+    assert found.confirmation.drop.n == len(data.test) and stored(asked, kept, mlp, data) == found
+    others = [trial.run for trial in found.trials if trial != found.best]
+    assert not [row for run in others for row in kept.measurements(run) if row.split == "test"], "the test samples judge the best alone"
+
+
 def test_whole_blocks_are_among_the_choices_of_a_model_that_has_some():
     space = Space(load_model("cifar10_resnet20"), (3, 32, 32), None, "params", 4, {}, 0.01)
     begun = [space.setting(space.suggest(FixedTrial(drawn)))[0] for drawn in space.start()]

@@ -17,6 +17,7 @@ from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.models.cost import count
 from prunekit.pruning.structured.grouping import trace
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.metrics import PERCENT
 from prunekit.training.batchnorm import norms_left
 
@@ -68,6 +69,11 @@ class Space:
             return 0
 
     @cached_property
+    def quantises(self) -> bool:
+        """Whether models may be int8, which makes their file smaller."""
+        return self.minimise == "bytes" and not RUNTIMES["int8"].missing()
+
+    @cached_property
     def _totals(self) -> tuple[int, int]:
         """Parameters and MACs of the dense model."""
         dense = count(self.model, self.shape)
@@ -91,6 +97,7 @@ class Space:
             p["price"] = trial.suggest_float(f"{mode} price", *PRICES, log=True)
         else:
             p["own"] = {layer.name: trial.suggest_float(f"{mode} {layer.name}", 0.0, MOST) for layer in self.curves[mode].layers}
+        p["int8"] = trial.suggest_categorical("int8", (False, True)) if mode == "structured" and self.quantises else False
         p["epochs"] = trial.suggest_categorical("epochs", self.epochs)
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
@@ -100,7 +107,8 @@ class Space:
         begun: list[Parameters] = []
         longest = {"epochs": self.epochs[-1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
-            base = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
+            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
+            base |= {"int8": False} if mode == "structured" and self.quantises else {}
             plain: Parameters = {"target": "channels"} if mode == "structured" else {}
             plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
@@ -113,6 +121,8 @@ class Space:
             begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
             begun += [{**joint, f"{mode} sparsity": s, **longest} for s in (0.85, 0.7)]
             begun += [{**joint, f"{mode} sparsity": 0.7, **longest, "depth": DEPTHS[1]}] if "depth" in plain else []
+        # beside every fine-tuned one the same in int8, right behind it: the model is at hand
+        begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())
 
     def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
@@ -126,7 +136,7 @@ class Space:
         moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))
         by = np.where(moved, noise.normal(0.02, 0.06, len(shares)), 0.0)
         own = {f"{mode} {name}": float(np.clip(s + d, 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
-        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer")}
+        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer", "int8")}
         return {**kept, f"{mode} shares": "own", **own}
 
     def setting(self, p: Parameters) -> tuple[PruneSpec, Recovery]:
