@@ -78,10 +78,10 @@ def quantise_through(
     """
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return _Quantising(request, model, data, Keeper(store, progress)).carry_out(store, progress)
+    return Quantising(request, model, data, Keeper(store, progress)).carry_out(store, progress)
 
 
-class _Quantising(Experiment):
+class Quantising(Experiment):
     """An experiment that quantises what it makes."""
 
     def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper) -> None:
@@ -91,24 +91,34 @@ class _Quantising(Experiment):
     def carry_out(self, store: RunStore | None, progress: Progress) -> Quantised:
         """Make, quantise and measure."""
         source = self._source(store, progress.part(0.0, 0.5))
-        parent = self.run(self.request.spec, self.request.recovery)
-        run = self._run(parent, source)
-        folder, shape = weights_folder(run.id), self.shape
-        files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
-        if not (folder / "model.int8.onnx").is_file():
-            files = quantise(source, self.data, folder, input_shape=shape, like=self.model, progress=progress.part(0.5, 0.8))
-        assert files.int8 is not None and files.onnx is not None
-        sizes = files.int8.stat().st_size, files.onnx.stat().st_size
-        run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
-        for each in (self.run(None, Recovery()), parent, run):
-            self.keeper.ask(partial(_put, each))
-        tell = progress.part(0.8, 1.0)
-        whole = self.data.test
+        run, parent, files, sizes = self._quantised(source, progress.part(0.5, 0.8))
+        tell, whole = progress.part(0.8, 1.0), self.data.test
+        assert files.int8 is not None
         return Quantised(
             run.id, parent.id, files.int8, *sizes,
             self._int8(run, files, self.part, self.split, tell), self._int8(run, files, whole, "test", tell),
             self._before(parent, source, self.part, self.split), self._before(parent, source, whole, "test"),
         )  # fmt: skip
+
+    def on_part(self, source: nn.Module, progress: Progress) -> tuple[Run, int, Evaluation]:
+        """Quantise a model that the setting led to; return its run, the bytes of its file and its quality on the part asked for alone."""
+        run, _, files, (size, _) = self._quantised(source, progress)
+        return run, size, self._int8(run, files, self.part, self.split, progress)
+
+    def _quantised(self, source: nn.Module, progress: Progress) -> tuple[Run, Run, Files, tuple[int, int]]:
+        """Quantise a model; return its run and its parent's, kept, the files, and their bytes in int8 and in float32."""
+        parent = self.run(self.request.spec, self.request.recovery)
+        run = self._run(parent, source)
+        folder, shape = weights_folder(run.id), self.shape
+        files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
+        if not (folder / "model.int8.onnx").is_file():
+            files = quantise(source, self.data, folder, input_shape=shape, like=self.model, progress=progress)
+        assert files.int8 is not None and files.onnx is not None
+        sizes = files.int8.stat().st_size, files.onnx.stat().st_size
+        run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
+        for each in (self.run(None, Recovery()), parent, run):
+            self.keeper.ask(partial(_put, each))
+        return run, parent, files, sizes
 
     def _source(self, store: RunStore | None, progress: Progress) -> nn.Module:
         """Return the model to quantise."""
@@ -140,18 +150,30 @@ class _Quantising(Experiment):
             parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts
         )
 
+    def stored_int8(self, run: str, split: str, samples: int) -> Evaluation | None:
+        """Return what the store holds of a quantised run in its runtime."""
+        kept = self.keeper.ask(lambda store: store.measurement(self._seen_as(run, split, samples)))
+        return None if kept is None or kept.earlier else kept.evaluation
+
+    def _seen_as(self, run: str, split: str, samples: int) -> str:
+        """Return what a measurement in the runtime is known by."""
+        what = what_of(self.task.headline.name)
+        return measurement_id(run, self._hash(split), split, samples, what=what, runtime=RUNTIME, versions=self._with_runtime)
+
+    @property
+    def _with_runtime(self) -> dict[str, str]:
+        """Versions of what computes."""
+        return {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
+
     def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress) -> Evaluation:
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
-        hashed = self._hash(split)
-        versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
-        what = what_of(self.task.headline.name)
-        name = measurement_id(run.id, hashed, split, len(part), what=what, runtime=RUNTIME, versions=versions)
-        kept = self.keeper.ask(lambda store: store.measurement(name))
-        if kept is not None and not kept.earlier:
-            return kept.evaluation  # type: ignore[no-any-return]
+        kept = self.stored_int8(run.id, split, len(part))
+        if kept is not None:
+            return kept
         session = RUNTIMES[RUNTIME].open(files)
         found = evaluate_session(session, part, model=self.model, progress=progress)
-        seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
+        seen = Measurement.of(run.id, found, self.data_id.to_dict(), self._hash(split), split)
+        seen = replace(seen, id=self._seen_as(run.id, split, len(part)), runtime=RUNTIME, versions=self._with_runtime)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 

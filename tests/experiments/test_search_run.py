@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from optuna.trial import FixedTrial
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
@@ -18,7 +19,7 @@ from prunekit.experiments.load_run import open_run
 from prunekit.experiments.search import trial_models
 from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import FEW, search_through, stored
-from prunekit.experiments.search.space import further
+from prunekit.experiments.search.space import Space, further
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency
@@ -102,6 +103,27 @@ def test_the_fastest_of_the_smallest_is_chosen_by_time_that_was_measured_apart(k
     assert stored(asked, kept, mlp, data) == found, "what was timed is kept, and not timed again for the same finalists"
     search_through(asked, kept, model=mlp, data=data)
     assert len(timed) == 1
+
+
+@pytest.mark.slow
+def test_int8_is_measured_in_its_runtime_and_the_file_counts(kept, mlp, data):
+    asked = replace(ASKED, minimise="bytes", epochs=1, trials=4)
+    found = search_through(asked, kept, model=mlp, data=data)
+    plain, small = (next(t for t in found.trials if t.number == number) for number in (2, 3))
+    assert "int8" in small.title and small.title.replace("int8, ", "") == plain.title
+    run = kept.get_run(small.run)
+    assert (run.kind, run.parent) == ("quantised", plain.run) and small.cost == run.info["bytes"] < plain.cost
+    assert {row.runtime for row in kept.measurements(small.run)} == {"int8"} and found.best == small
+    assert found.confirmation.drop.n == len(data.test) and stored(asked, kept, mlp, data) == found
+    others = [trial.run for trial in found.trials if trial != found.best]
+    assert not [row for run in others for row in kept.measurements(run) if row.split == "test"], "the test samples judge the best alone"
+
+
+def test_whole_blocks_are_among_the_choices_of_a_model_that_has_some():
+    space = Space(load_model("cifar10_resnet20"), (3, 32, 32), None, "params", 4, {}, 0.01)
+    begun = [space.setting(space.suggest(FixedTrial(drawn)))[0] for drawn in space.start()]
+    assert {spec.depth for spec in begun} == {0.0, 0.25}
+    assert further({"structured sparsity": 0.5, "depth": 25}, 0.4)["depth"] == 25
 
 
 def test_further_removes_more_and_stays_below_everything():

@@ -29,10 +29,11 @@ from prunekit.experiments.cluster.worker import Call, Loaded, measure_point
 from prunekit.experiments.experiment import Keeper, point_of
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest
+from prunekit.experiments.quantised_run import Quantising
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
-from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
+from prunekit.experiments.search.space import CRITERIA, SPACE, Parameters, Space, further, modes_for
 from prunekit.experiments.search.study import (
     FINALISTS,
     best_of,
@@ -107,7 +108,7 @@ def stored(request: SearchRequest, store: RunStore, model: nn.Module, data: Any)
     best, last = best_of(trials, times), search.whole if request.split == "test" else search.last
     told = None
     if best is not None and last is not search.whole:
-        seen = [last.accuracy_in(store, run) for run in (last.run(None, Recovery()).id, best.run)]
+        seen = [search.seen_on_test(store, run) for run in (last.run(None, Recovery()).id, best.run)]
         told = confirm(seen[0], seen[1], search.allowed, ADVICE) if seen[0] is not None and seen[1] is not None else None
     return search.so_far(trials, told, times)
 
@@ -129,9 +130,10 @@ class _Search:
         self.until = _Until(request.budget_s, progress.cancel)
         self.inner = replace(progress.silent, cancel=self.until)
         self.held: dict[str, tuple[Made, dict[str, Any]]] = {}
+        self.float_of: dict[str, str] = {}  # from a quantised run to what was quantised
         self.whole = self._experiment(request.split, 0)
         self.quick = self._experiment(request.split, FEW) if self.whole.images > 2 * FEW else self.whole
-        self.name = digest({"request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
+        self.name = digest({"space": SPACE, "request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
 
     @cached_property
     def last(self) -> Holding:
@@ -239,8 +241,11 @@ class _Search:
         """Carry out one trial."""
         began, trial = time.monotonic(), study.ask()
         try:
-            spec, recovery = space.setting(space.suggest(trial))
+            drawn = space.suggest(trial)
+            spec, recovery = space.setting(drawn)
             found = self._judged(trial.number, self._points(spec, recovery))
+            if drawn["int8"] and found.state == "holds":
+                found = self._in_int8(found, spec, recovery)
         except Cancelled:
             try_again(study, trial)
             return
@@ -274,6 +279,8 @@ class _Search:
                     trial, spec, recovery, began = out.pop(future)
                     try:
                         found = self._judged(trial.number, self._brought(spec, future.result()))
+                        if trial.params.get("int8") and found.state == "holds":
+                            found = self._in_int8(found, spec, recovery)
                     except PrunekitError as error:
                         found = Trial(trial.number, "failed", error=str(error))
                     self._enter(study, trial, found, began)
@@ -324,6 +331,26 @@ class _Search:
         told = (point.accuracy.value, loss, drop.n, point.run, point.counts.params, round(point.counts.macs), point.bytes)
         return Trial(number, "holds" if holds else "falls", self._cost(point), *told)
 
+    def _in_int8(self, found: Trial, spec: PruneSpec, recovery: Recovery) -> Trial:
+        """Return a trial that holds in float as it is in int8, measured in its runtime."""
+        made = self.whole.made(spec, recovery, self.inner)
+        run, size, accuracy = self._quantising(spec, recovery, self.request.split).on_part(made.model, self.inner)
+        self.float_of[run.id] = self.whole.run(spec, recovery).id
+        drop = compare(self.dense.accuracy, accuracy)
+        state = "holds" if is_within(drop, self.allowed) else "falls"
+        loss = float(drop.metric.lost(drop).value)
+        return replace(found, state=state, cost=float(size), value=accuracy.value, loss=loss, run=run.id, bytes=size)
+
+    def _quantising(self, spec: PruneSpec | None, recovery: Recovery, split: str) -> Quantising:
+        """Return what quantises and measures on a part of the data."""
+        request = AccuracyRequest(self.request.model, self.request.data, spec, recovery, split=split)
+        return Quantising(request, self.model, self.data, self.keeper)
+
+    def seen_on_test(self, store: RunStore, run: str) -> Evaluation | None:
+        """Return what the store holds of a run on the test samples, in int8 where it is quantised."""
+        found = self.last.accuracy_in(store, run)
+        return found or self._quantising(None, Recovery(), "test").stored_int8(run, "test", self.last.images)
+
     def _cost(self, point: SweepPoint) -> float:
         """Return what is minimised."""
         what = {"params": point.counts.params, "macs": point.counts.macs, "latency": point.counts.macs, "bytes": point.bytes}
@@ -344,7 +371,7 @@ class _Search:
     def _forget(self, study: Any) -> None:
         """Hold the models of the best trials alone."""
         holding = sorted((t for t in tried(study) if t.state == "holds"), key=lambda t: float(t.cost or 0))[:HELD]
-        for run in set(self.held) - {trial.run for trial in holding}:
+        for run in set(self.held) - {self.float_of.get(trial.run, trial.run) for trial in holding}:
             del self.held[run]
 
     def _tell(self, study: Any, where: str = "") -> None:
@@ -363,6 +390,10 @@ class _Search:
             return None
         spec, recovery = self._setting(study, space, best)
         dense = self.last.point(None, Recovery(), None, self.progress.silent).accuracy
+        if parameters(study, best).get("int8"):
+            made = self.whole.made(spec, recovery, self.progress.silent)
+            seen = self._quantising(spec, recovery, "test").on_part(made.model, self.progress.silent)[2]
+            return confirm(dense, seen, self.allowed, ADVICE)
         if self.cluster is not None and self.last.stored(spec, recovery) is None:
             request = AccuracyRequest(self.request.model, self.request.data, spec, recovery, "test")
             call = Call(measure_point, request, self.last.weights, self.last.data_hash, "the confirmation")
@@ -400,5 +431,7 @@ def _title(params: Parameters) -> str:
     told = {name.removeprefix(f"{mode} "): value for name, value in params.items()}
     words = [mode, told.get("criterion", ""), told.get("scope", ""), "targets from sensitivity" if "price" in told else ""]
     words += ["own shares" if told.get("shares") == "own" else "", f"{told['sparsity']:.1%}" if "sparsity" in told else ""]
+    words += [f"{told['depth']} % of the blocks whole" if told.get("depth") else ""]
+    words += ["int8" if told.get("int8") else ""]
     words += [f"{told['epochs']} epochs ({told['optimizer']})" if told.get("epochs") else ""]
     return ", ".join(word for word in words if word)

@@ -11,16 +11,21 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
+from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.models.cost import count
+from prunekit.pruning.structured.grouping import trace
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.metrics import PERCENT
 from prunekit.training.batchnorm import norms_left
 
 CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
 SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
 TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
+SPACE = 2  # its version: a study of another one is another study
+DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
 OPTIMIZERS = {"sgd": ("sgd", 0.01), "sgd, faster": ("sgd", 0.05), "adam": ("adam", 0.001)}
 MOST, PRICES, OWN = 0.98, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
 Parameters = dict[str, Any]
@@ -56,6 +61,19 @@ class Space:
         self._counters: dict[str, Any] = {}
 
     @cached_property
+    def blocks(self) -> int:
+        """How many residual blocks could go as a whole."""
+        try:
+            return len(trace(self.model, self.shape).blocks)
+        except PrunekitError:
+            return 0
+
+    @cached_property
+    def quantises(self) -> bool:
+        """Whether models may be int8, which makes their file smaller."""
+        return self.minimise == "bytes" and not RUNTIMES["int8"].missing()
+
+    @cached_property
     def _totals(self) -> tuple[int, int]:
         """Parameters and MACs of the dense model."""
         dense = count(self.model, self.shape)
@@ -74,10 +92,12 @@ class Space:
             p["scope"] = trial.suggest_categorical(f"{mode} scope", SCOPES[mode])
             p["target"] = trial.suggest_categorical("target", TARGETS[self.minimise]) if mode == "structured" else None
             p["sparsity"] = trial.suggest_float(f"{mode} sparsity", 0.02, MOST)
+            p["depth"] = trial.suggest_categorical("depth", DEPTHS) if mode == "structured" and self.blocks else 0
         elif p["shares"] == "measured":
             p["price"] = trial.suggest_float(f"{mode} price", *PRICES, log=True)
         else:
             p["own"] = {layer.name: trial.suggest_float(f"{mode} {layer.name}", 0.0, MOST) for layer in self.curves[mode].layers}
+        p["int8"] = trial.suggest_categorical("int8", (False, True)) if mode == "structured" and self.quantises else False
         p["epochs"] = trial.suggest_categorical("epochs", self.epochs)
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
@@ -87,8 +107,10 @@ class Space:
         begun: list[Parameters] = []
         longest = {"epochs": self.epochs[-1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
-            base = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
-            plain = {"target": "channels"} if mode == "structured" else {}
+            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
+            base |= {"int8": False} if mode == "structured" and self.quantises else {}
+            plain: Parameters = {"target": "channels"} if mode == "structured" else {}
+            plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
             prices = ((1.0, False), (0.25, False), (1.0, True), (8.0, True)) if mode in self.curves else ()
@@ -98,6 +120,9 @@ class Space:
                 begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **longest})
             begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
             begun += [{**joint, f"{mode} sparsity": s, **longest} for s in (0.85, 0.7)]
+            begun += [{**joint, f"{mode} sparsity": 0.7, **longest, "depth": DEPTHS[1]}] if "depth" in plain else []
+        # beside every fine-tuned one the same in int8, right behind it: the model is at hand
+        begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())
 
     def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
@@ -111,7 +136,7 @@ class Space:
         moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))
         by = np.where(moved, noise.normal(0.02, 0.06, len(shares)), 0.0)
         own = {f"{mode} {name}": float(np.clip(s + d, 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
-        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer")}
+        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer", "int8")}
         return {**kept, f"{mode} shares": "own", **own}
 
     def setting(self, p: Parameters) -> tuple[PruneSpec, Recovery]:
@@ -120,6 +145,7 @@ class Space:
         base = PruneSpec(mode=mode, criterion=p["criterion"], seed=self.seed, sparsity=0.0)
         if p["shares"] == "joint":
             target = {"target": p["target"]} if p["target"] else {}
+            target |= {"depth": p["depth"] / 100} if p["depth"] else {}
             spec = PruneSpec(
                 mode=mode, criterion=p["criterion"], seed=self.seed, scope=p["scope"], sparsity=round(p["sparsity"], 4), **target
             )  # fmt: skip
