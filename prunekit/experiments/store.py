@@ -165,11 +165,6 @@ class RunStore:
         """Return what people say, by run; those of which nobody has said anything are left out."""
         return {row["run"]: record_of(Label, row) for row in self.database.read("SELECT * FROM labels")}
 
-    def put_label(self, label: Label) -> None:
-        """Keep what people say of a run that is kept, in place of what they said before."""
-        with self.database.write() as connection:
-            insert(connection, "labels", values_of(label), RELABEL)
-
     def relabel(self, run: str, **changes: Any) -> Label:
         """Change some of what people say of a run, and leave the rest as anybody else may have set it meanwhile.
 

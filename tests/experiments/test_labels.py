@@ -70,7 +70,7 @@ def test_a_store_of_an_earlier_version_keeps_all_that_it_held(tmp_path, version)
     new = RunStore(path)
     assert new.database.read("PRAGMA user_version")[0][0] == len(MIGRATIONS) > 1
     assert new.labels() == {} and new.label(PRUNED.id).said is False
-    new.put_label(Label(PRUNED.id, True, ("good",), "keep it"))
+    new.relabel(PRUNED.id, saved=True, tags=("good",), note="keep it")
     points = new.points("s")
     assert [replace(point.run, identity=DENSE.identity) for point in points] == [DENSE, PRUNED]
     assert points[1].measurement.evaluation == seen(PRUNED.id, [False, True]).evaluation
@@ -102,8 +102,8 @@ def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_p
 def test_a_label_comes_back_as_it_was_put(tmp_path_factory, saved, tags, note):
     store = RunStore(tmp_path_factory.mktemp("labels") / "runs.sqlite")
     store.put_run(DENSE)
-    label = Label(DENSE.id, saved, tuple(tags), note)
-    store.put_label(label)
+    label = store.relabel(DENSE.id, saved=saved, tags=tuple(tags), note=note)
+    assert label.saved == saved and label.note.split() == note.split()
     assert store.label(DENSE.id) == label == store.labels()[DENSE.id]
     assert all(tag == " ".join(tag.split()) != "" for tag in label.tags) and len(set(label.tags)) == len(label.tags)
     store.close()
@@ -213,10 +213,10 @@ def test_points_that_nobody_asked_to_keep_are_left_out_of_the_list(store):
     assert shown() == shown(every=True), "its weights were kept"
     store.forget(child.id)
     for change in ({"saved": True}, {"tags": ("a",)}, {"note": "b"}):
-        store.put_label(Label(PRUNED.id, **change))
+        store.relabel(PRUNED.id, **{"saved": False, "tags": (), "note": ""} | change)
         assert PRUNED.id in shown()
     assert shown(tag="a") == set() and shown(kind="pruned") == {PRUNED.id}
-    store.put_label(Label(PRUNED.id))
+    store.relabel(PRUNED.id, saved=False, tags=(), note="")
     store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", observations=None))
     assert PRUNED.id in shown()
 

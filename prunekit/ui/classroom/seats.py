@@ -189,7 +189,3 @@ class View(_Over):
         label = replace(self.label(run), **changes, changed=now())
         self._seat.labels[run] = label
         return label
-
-    def put_label(self, label: Label) -> None:
-        """Keep what this seat says of a run."""
-        self._seat.labels[label.run] = label
