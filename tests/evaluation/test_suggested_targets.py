@@ -182,7 +182,7 @@ def test_fragile_layers_stand_out_and_even_ones_do_not() -> None:
     assert fragile(table(*even)) == {}
     found = fragile(table(*even, layer("stem", [0.8, 0.6, 0.4, 0.2, 0.1])))
     assert list(found) == ["stem"]
-    assert "48.0 points on average" in found["stem"]
+    assert "48.0 points of accuracy on average" in found["stem"]
     noise = [layer(f"l{i}", [0.9, 0.9, 0.9, 0.9, 0.9 - 0.002 * (i == 0)]) for i in range(6)]
     assert fragile(table(*noise)) == {}
     assert fragile(table()) == {}

@@ -108,7 +108,7 @@ def test_without_recovery_neither_the_result_nor_the_recipe_speaks_of_it(tmp_pat
     ("words", "said"),
     [
         ([*SMALL, "--sparsity", "0.5", "--recalibrate"], "no BatchNorm"),
-        (["prune", "digits_mlp", "--data", "none", "--sparsity", "0.5", "--epochs", "1"], "give the data"),
+        (["prune", "digits_mlp", "--data", "none", "--sparsity", "0.5", "--epochs", "1"], "choose data"),
         (["prune", "digits_mlp", "--limit", "5", "--sparsity", "0.5", "--epochs", "1"], "no training images of class"),
     ],
 )

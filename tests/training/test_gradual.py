@@ -285,7 +285,7 @@ def test_what_a_schedule_or_the_data_cannot_give_is_refused_before_any_work():
         recover(DENSE, SPECS["nm"], STEPS["agp"], DATA)
     with pytest.raises(RecoveryError, match="instead of a threshold"):
         recover(DENSE, prunekit.PruneSpec(threshold=0.1), STEPS["agp"], DATA)
-    with pytest.raises(DataError, match="give the data"):
+    with pytest.raises(DataError, match="choose data"):
         recover(DENSE, SPECS["channels"], ONE, None, input_shape=(2, 6, 6))
     with pytest.raises(DataError, match="no training images"):
         recover(DENSE, SPECS["channels"], ONE, without(DATA, train=None))

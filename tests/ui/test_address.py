@@ -313,7 +313,7 @@ BAD = {
     "find": ["<script>", "x" * 61],
     "tagged": ["<b>", "a`b"],
     "x": ["Params", "../x"],
-    "lesson": ["0", "12", "x"],
+    "lesson": ["0", "13", "x"],
     "knobs": ["x", "0_0_0", "<b>", "1_nothing"],
     "asked": ["10", "51_all"],
     "guess": ["101", "-1", "x"],

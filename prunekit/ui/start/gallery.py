@@ -50,6 +50,9 @@ def enlarge(picture: Picture, side: int) -> Picture:
     return np.repeat(grown, 3, 2) if grown.shape[2] == 1 else grown
 
 
+COUNTED = {"params", "macs", "weights_bytes"}
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture:
     """Return a strip of pictures from a data set that is at hand."""
@@ -92,8 +95,11 @@ def cards(entries: list[ModelEntry]) -> None:
 
 def _card(entry: ModelEntry) -> None:
     """Show one sample: pictures, what it does, what it costs."""
-    source, data, card = Source(entry.name), entry.data, dict(entry.card or {})  # its counts are the model's, which is not loaded for that
+    source, data, known = Source(entry.name), entry.data, dict(entry.card or {})
     try:
+        if COUNTED - known.keys():  # a card that tells them spares loading the model
+            counts = model_cache.counts_of(source)
+            known |= {"params": counts.params, "macs": counts.macs, "weights_bytes": model_cache.file_of(source).dense}
         here = data_cache.at_hand(data)
         strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
@@ -111,7 +117,7 @@ def _card(entry: ModelEntry) -> None:
     if figure:
         told = plus_minus(figure.value, figure.low, figure.high, figure.metric)
         quality = f"**{told}** {figure.metric.phrase}, n = {figure.n:,} {tag('measured')}  \n"
-    st.markdown(f"{quality}{count(card['params'])} parameters · {count(card['macs'])} MACs · {size(card['weights_bytes'])}")
+    st.markdown(f"{quality}{count(known['params'])} parameters · {count(known['macs'])} MACs · {size(known['weights_bytes'])}")
     now = session.settings()
     used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):
