@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from prunekit.data.annotated import MaskSplit
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import ModelError
@@ -21,9 +22,10 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.resolver import resolve
 from prunekit.training.text_samples import Say, measured
+from prunekit.training.window_samples import WindowRecipe, fit_windows
 from sample_models import FOLDERS, card, in_folder
 
-DATA = ("canvas", "canvas:masks")
+DATA = ("canvas", "canvas:masks", "camvid")
 NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 VISIBLE = 0.5
 """Share of a box that must be left in the picture for its object to count."""
@@ -80,15 +82,21 @@ def trained(
 ) -> tuple[nn.Module, dict[str, Any], float]:
     """Train a sample anew, and return it with its card, but for what it costs, and the minutes that took."""
     known, build = card(name), load_factory(in_folder(name, "model"), ModelError)
-    recipe = PictureRecipe.of(known)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
     data = load_data(known["data"], model=remember(empty := build(), described(None, empty, build)))
-    model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
+    assert data.train is not None
+    recipe: PictureRecipe | WindowRecipe
+    if "cycles" in known["recipe"]:
+        recipe = WindowRecipe.of(known)
+        recipe = recipe if epochs is None else recipe.over(epochs, len(data.train))
+        model, minutes = fit_windows(build, cast(MaskSplit, data.train), len(data.classes), recipe, checkpoint=checkpoint, say=say)
+    else:
+        recipe = PictureRecipe.of(known)
+        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+        model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
     return model, card_of(name, recipe, data, remember(model, described(None, model, build))), minutes
 
 
-def card_of(name: str, recipe: PictureRecipe, data: Data, model: nn.Module) -> dict[str, Any]:
+def card_of(name: str, recipe: PictureRecipe | WindowRecipe, data: Data, model: nn.Module) -> dict[str, Any]:
     """Return the card but for what the model costs: the words of the one before, what was trained on what, how, and what came out."""
     known, settings = card(name), recipe.to_dict()
     seed = settings.pop("seed")
@@ -96,6 +104,7 @@ def card_of(name: str, recipe: PictureRecipe, data: Data, model: nn.Module) -> d
     return {
         **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
         "pixels": data.pixels,
+        **{key: known[key] for key in ("licence", "source") if key in known},
         "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         **{key: known[key] for key in ("input_shape", "mean", "std")},
         "classes": list(data.classes),
