@@ -69,7 +69,7 @@ class Picture:
         counts["crowd"] += int(self.crowd[~gone].sum())
         counts["without"] += not len(boxes[~gone])
         area = None if self.area is None else self.area[~gone]
-        outlines = tuple(told for told, out in zip(self.outlines, gone, strict=bool(self.outlines)) if not out)
+        outlines = tuple(self.outlines[i] for i in np.flatnonzero(~gone)) if self.outlines else ()
         return replace(self, boxes=boxes[~gone], labels=self.labels[~gone], crowd=self.crowd[~gone], area=area, outlines=outlines)
 
     def target(self, size: int | None) -> dict[str, Tensor]:

@@ -128,5 +128,5 @@ class Outlines:
         found = np.zeros((len(known), high, wide), dtype=np.uint8)
         for mask, each in zip(found, known, strict=True):
             whole = drawn(each, width, height)
-            mask[:] = whole if self.side is None else placed(Image.fromarray(whole), self.side, 0, Image.Resampling.NEAREST)
+            mask[:] = whole if self.side is None else np.array(placed(Image.fromarray(whole), self.side, 0, Image.Resampling.NEAREST))
         return torch.from_numpy(found)

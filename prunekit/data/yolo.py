@@ -132,7 +132,7 @@ def _picture(root: Path, image: Path, names: tuple[str, ...], counts: dict[str, 
 
 def _rows(file: Path, names: tuple[str, ...]) -> list[tuple[int, list[float], list[float] | None]]:
     """Return class, corners of the box and, where there is one, of the polygon, as shares of the sides, of each line."""
-    rows = []
+    rows: list[tuple[int, list[float], list[float] | None]] = []
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:

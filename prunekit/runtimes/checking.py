@@ -86,7 +86,7 @@ def evaluate_session(
         if heads is not None and [x.shape for x in heads(model, first).values()] != [x.shape for x in tensors_of(like).values()]:
             raise ModelError(
                 "a file of this detector gives its heads' tensors, and what it finds is decided behind them, by the model's own code: "
-                f"measure {judge.headline.title} of the model itself, in eager mode"
+                f"measure {judge.headline.title} in a runtime of torch, such as eager"
             )
     hooks["batch_size"] = max(1, min(batch_size, MOST_BYTES // max(_bytes(first), 1)))
     return evaluated(lambda batch: session.answer(batch, like), judge, split, **hooks)

@@ -25,7 +25,7 @@ from prunekit.tasks.input_form import heads_of, samples_like
 
 _ONE_BATCH = (
     "the exported file works for one batch only: the model's code fixes the number of samples "
-    "(by a number instead of x.size(0), or by computing outside of torch)"
+    "(by a number instead of x.size(0), or by computing outside of torch). Correct that, or measure in a runtime of torch, such as eager"
 )
 
 

@@ -119,7 +119,7 @@ def kind_of_targets(data: Any) -> str:
     known = (getattr(owner, name, None) for owner in (split, getattr(split, "dataset", None)) for name in ("labels", "targets"))
     targets: Any = next((each for each in known if each is not None), None)
     try:
-        first = split[0][1] if targets is None and len(split) else None if targets is None else targets[0]
+        first: Any = split[0][1] if targets is None and len(split) else None if targets is None else targets[0]
         if isinstance(first, Mapping) and {"boxes", "labels"} <= set(first):
             return "boxes"
         if getattr(first, "ndim", 0) == 2 and "int" in str(first.dtype):

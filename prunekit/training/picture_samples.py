@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from prunekit.data.annotated import MaskSplit
 from prunekit.data.load import load_data
 from prunekit.errors import ModelError
 from prunekit.local_code.factories import load_factory
@@ -19,9 +20,10 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.resolver import resolve
 from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
+from prunekit.training.window_samples import WindowRecipe, fit_windows
 from sample_models import FOLDERS, card, in_folder
 
-DATA = ("canvas", "canvas:masks")
+DATA = ("canvas", "canvas:masks", "camvid")
 NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 VISIBLE = 0.5
 """Share of a box that must be left in the picture for its object to count."""
@@ -66,11 +68,17 @@ def trained(
 ) -> tuple[nn.Module, dict[str, Any], float]:
     """Train a sample anew, and return it with its card, but for what it costs, and the minutes that took."""
     known, build = card(name), load_factory(in_folder(name, "model"), ModelError)
-    recipe = PictureRecipe.of(known)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
     data = load_data(known["data"], model=remember(empty := build(), described(None, empty, build)))
-    model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
+    assert data.train is not None
+    recipe: PictureRecipe | WindowRecipe
+    if "cycles" in known["recipe"]:
+        recipe = WindowRecipe.of(known)
+        recipe = recipe if epochs is None else recipe.over(epochs, len(data.train))
+        model, minutes = fit_windows(build, cast(MaskSplit, data.train), len(data.classes), recipe, checkpoint=checkpoint, say=say)
+    else:
+        recipe = PictureRecipe.of(known)
+        recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+        model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
     remember(model, described(None, model, build))
     form = {"pixels": data.pixels, **{key: known[key] for key in ("input_shape", "mean", "std")}, "classes": list(data.classes)}
     chosen = "the last epoch; settings by the validation pictures, which were not trained on; the test only confirms"

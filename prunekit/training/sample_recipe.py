@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from prunekit.evaluation.accuracy import evaluate
 
 Say = Callable[[str], None]
-WORDS = ("name", "title", "task", "about", "description", "data", "terms")
+WORDS = ("name", "title", "task", "about", "description", "data", "terms", "licence", "source")
 
 
 class CardRecipe:
