@@ -26,7 +26,7 @@ def row_curves(tables: Rows, *, dark: bool = False) -> go.Figure:
     """
     traces = []
     for place, (name, (lookups, keep)) in enumerate(tables.items()):
-        order = np.argsort(-lookups, kind="stable")
+        order = np.lexsort((~keep, -lookups))  # of equals those that stay first, so that what goes is one stretch
         ends = np.unique(np.round(np.geomspace(1, len(order), POINTS)).astype(np.int64))
         often = np.maximum(lookups[order][ends - 1], 0.5)  # a row that nobody looks up has a place on the axis, below one lookup
         gone = np.add.reduceat((~keep[order]).astype(np.float64), np.r_[0, ends[:-1]]) / np.diff(np.r_[0, ends])
