@@ -43,7 +43,7 @@ def test_what_was_found_goes_to_prune_compare_and_export(tab, asked):
     one = tab("find", model="digits_mlp", limit="200", drop="5", tuned="0")
     assert "Go on for 5 min" in one.app.button(key="find_start").label
     assert one.metric("Parameters").value.replace("\u202f", " ") in (f"{found.best.params:,}", f"{found.best.params / 1000:.1f} k")
-    assert found.confirmation.sentence.split(" ")[0] in one.text and len(one.table("setting")) == len(found.trials)
+    assert found.confirmation.sentence.split(":")[0] in one.text and len(one.table("setting")) == len(found.trials)
     own = next(trial for trial in found.trials if trial.run and PruneSpec.from_dict(store().get_run(trial.run).spec).overrides)
     for trial in (own, found.trials[-1]):
         one = tab("find", model="digits_mlp", limit="200", drop="5", tuned="0", opened=trial.run[:12])
