@@ -18,6 +18,7 @@ import prunekit
 from prunekit.cli.app import command, script
 from prunekit.config import registered
 from prunekit.config.ids import DataId, ModelId
+from prunekit.experiments.cluster.client import Cluster
 from tests.tables import case
 
 
@@ -56,6 +57,17 @@ def test_app_hands_over_models_weights_and_data(run, net: Path, tmp_path: Path, 
     assert started[6:] == ["--server.port", "8600", "--server.address", "0.0.0.0"]
     monkeypatch.setenv(registered.VARIABLE, environment[registered.VARIABLE])
     assert registered.from_environment() == ([ModelId(f"{net}:make", str(weights)), ModelId("digits_mlp")], [DataId("digits")])
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_carry_the_jobs(run, launched) -> None:
+    pytest.importorskip("distributed")
+    run("app", "--workers", 1)
+    ((_, environment),) = launched
+    address = environment["PRUNEKIT_CLUSTER"]
+    assert address.startswith("tcp://127.0.0.1:")
+    with pytest.raises(prunekit.PrunekitError, match="no Dask scheduler answers"):  # it went with the server
+        Cluster(address)
 
 
 def test_the_server_lists_what_was_registered(net: Path, monkeypatch) -> None:

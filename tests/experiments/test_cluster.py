@@ -23,6 +23,8 @@ from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.cluster import client as clusters
 from prunekit.experiments.cluster.client import Cluster, differences
 from prunekit.experiments.identity import installed
+from prunekit.experiments.jobs import work
+from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -78,6 +80,25 @@ def local():
 def cluster(local):
     with closing(Cluster(local.scheduler_address, patience_s=2.0)) as made:
         yield made
+
+
+def test_a_dashboard_uses_the_cluster_it_is_told_of(monkeypatch):
+    monkeypatch.delenv("PRUNEKIT_CLUSTER", raising=False)
+    assert clusters.shared() is None
+    made = []
+    monkeypatch.setattr(clusters, "Cluster", lambda address: made.append(address) or address)
+    monkeypatch.setenv("PRUNEKIT_CLUSTER", "tcp://there:1")
+    assert clusters.shared() == clusters.shared() == "tcp://there:1" and made == ["tcp://there:1"]
+    asked = []
+    monkeypatch.setattr(work, "sweep_through", lambda *_, cluster: asked.append(cluster))
+    work.sweep(request_of((0.5,)).to_dict(), Job("key", "title"))
+    assert asked == ["tcp://there:1"]
+
+
+def test_a_scheduler_that_does_not_answer_is_said():
+    pytest.importorskip("distributed")
+    with pytest.raises(PrunekitError, match="no Dask scheduler answers at tcp:"):
+        Cluster("tcp://127.0.0.1:1")
 
 
 NET = """

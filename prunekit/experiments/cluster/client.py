@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import threading
 import time
 from collections import deque
@@ -31,6 +32,7 @@ DEATHS = 3
 AHEAD = 2  # calls a worker has, so that it need not wait for the next
 CONNECT_S, FETCH_S = 15.0, 60.0
 _GONE = (OSError, TimeoutError, ValueError)
+_NOT_THERE = (*_GONE, TypeError)  # the last one: tls:// without certificates
 
 
 @dataclass(eq=False)
@@ -80,7 +82,7 @@ class Cluster:
         self._given = set[tuple[str, str]]()
         try:
             self._client = self._connected()
-        except _GONE as error:
+        except _NOT_THERE as error:
             raise PrunekitError(
                 f"no Dask scheduler answers at {address}: start one with `dask scheduler`, and name its address ({error})"
             ) from None
@@ -88,7 +90,9 @@ class Cluster:
         self._thread.start()
 
     def _connected(self) -> Any:
-        """Return a client of the scheduler."""
+        """Return a client of the scheduler; where nothing listens, it is said before one is made, which would go on trying."""
+        with socket.create_connection(self._dask.comm.get_address_host_port(self.address), timeout=CONNECT_S):
+            pass
         client = self._dask.Client(self.address, timeout=CONNECT_S, set_as_default=False, direct_to_workers=False)
         client.subscribe_topic(TOPIC, self._hear)
         return client
