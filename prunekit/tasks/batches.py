@@ -63,7 +63,7 @@ def samples_at(split: Any, indices: NDArray[np.int64]) -> Batch:
 
 def fitting(split: Any, size: int) -> int:
     """Return how many samples to run at once: at most ``size``, and no more than the split says that memory is kept for."""
-    return min(size, getattr(split, "at_once", size))
+    return min(size, int(getattr(split, "at_once", size)))
 
 
 def length_of(split: Any) -> int | None:
