@@ -205,9 +205,10 @@ def _one_each(group: Group) -> Ids:
 
 
 def _uneven(group: Group) -> Ids:
-    """Return a random share of a group, always the same."""
+    """Return a random share of a group, always the same; two units stay, for of one torch and libraries take other operations."""
     noise = np.random.default_rng(int(group.atoms[0]))
-    return noise.permutation(group.atoms)[: group.allowed(max(group.multiple, int(noise.uniform(0.1, 0.8) * group.size)))]
+    units, share = noise.permutation(group.atoms), int(noise.uniform(0.1, 0.8) * group.size)
+    return units[: group.allowed(max(group.multiple, min(share, group.size - 2)))]
 
 
 def sparing(graph: ChannelGraph, atoms: Ids) -> Removal:
