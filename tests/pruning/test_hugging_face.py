@@ -138,6 +138,15 @@ def test_heads_alone_go_with_their_groups_and_a_mask_and_other_attention_still_f
     torch.testing.assert_close(small(samples, attention_mask=mask)[1], expected[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_of_three_query_heads_a_group_every_layer_loses_as_much():
+    nine = {**GROUPED, "hidden_size": 36, "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 4}
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**nine, head_dim=4)).eval()
+    words = {"input_ids": torch.randint(WORDS, (1, 8))}
+    small = prune(model, PruneSpec(mode="structured", sparsity=0.34, scope="uniform", units=("heads",)), input_shape=words).model
+    assert {(each.self_attn.q_proj.out_features, each.self_attn.k_proj.out_features) for each in small.model.layers} == {(16, 8)}
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_pruned_proved_trained_and_opened_again_with_padded_words(name):
