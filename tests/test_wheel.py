@@ -39,7 +39,7 @@ def test_it_is_the_installed_one_and_prunes_a_sample(elsewhere):
     assert "when it was trained: r2 0.491" in run("-m", "prunekit", "inspect", "diabetes_mlp", env=env, cwd=folder)
     imports = "from prunekit.reports.table import TEMPLATES; from prunekit.lessons import LESSONS"
     files = f"{imports}; print(*TEMPLATES.list_templates(), len(LESSONS))"
-    assert run("-c", files, env=env, cwd=folder).split() == ["page.html", "table.html", "11"]
+    assert run("-c", files, env=env, cwd=folder).split() == ["page.html", "table.html", "12"]
 
 
 def test_prunekit_app_serves_the_dashboard(elsewhere):

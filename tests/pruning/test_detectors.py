@@ -124,8 +124,10 @@ def test_single_shot_blocks_go_in_evaluation_and_in_training_and_attention_alone
         assert result.proof.passed and "training mode" in result.proof.forms
         assert result.after.params < (1 - share) * result.before.params
     held = {limit.partition(" stays whole")[0] for limit in result.limits if "a size written" in limit}
-    # attention lays its values out by the width of what comes in: one group, and what makes the values
-    assert held == {"attn.enter.conv", "attn.ffn.1.conv", *(f"attn.attn.{name}.conv" for name in ("qkv", "proj", "place"))}
+    # attention lays its values out by the width of what comes in; its queries and keys become less wide
+    assert held == {"attn.enter.conv", "attn.ffn.1.conv", "attn.attn.proj.conv", "attn.attn.place.conv"}
+    before, after = model.attn.attn, result.model.attn.attn
+    assert after.key_dim < before.key_dim and after.head_dim == before.head_dim and after.scale == before.scale
     small = result.model
     if parts == "split":
         assert small.one.width == small.one.enter.conv.out_channels // 2 < 8
