@@ -94,7 +94,11 @@ def _foreign(mode: str) -> dict[str, Any]:
 
 def _name(spec: PruneSpec) -> str:
     """Return what a candidate is called."""
-    return f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}" if spec.sparsity is not None else f"masked {spec.pattern}"
+    if spec.sparsity is None:
+        return f"masked {spec.pattern}"
+    told = [percent(spec.sparsity, 0)] * bool(spec.sparsity or not spec.cuts_rows)
+    rows = f"{percent(spec.rows, 0)} of rows" if spec.rows else "rows of tables"
+    return f"{NAMES[spec.mode]} at {' and '.join([*told, *[rows] * spec.cuts_rows])}"
 
 
 def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict[str, PruneResult], data: Data | None) -> dict[str, str]:
