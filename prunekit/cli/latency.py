@@ -96,9 +96,9 @@ def _name(spec: PruneSpec) -> str:
     """Return what a candidate is called."""
     if spec.sparsity is None:
         return f"masked {spec.pattern}"
-    told = [percent(spec.sparsity, 0)] * bool(spec.sparsity or not spec.cuts_rows)
-    rows = f"{percent(spec.rows, 0)} of rows" if spec.rows else "rows of tables"
-    return f"{NAMES[spec.mode]} at {' and '.join([*told, *[rows] * spec.cuts_rows])}"
+    rows = f"{percent(spec.rows, 0)} of rows" if spec.rows else "rows of tables" if spec.cuts_rows else ""
+    share = percent(spec.sparsity, 0) if spec.sparsity or not rows else ""
+    return f"{NAMES[spec.mode]} at {' and '.join(filter(None, (share, rows)))}"
 
 
 def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict[str, PruneResult], data: Data | None) -> dict[str, str]:
