@@ -169,7 +169,7 @@ def _at_once(table: BreakEven) -> str:
         if len(speeds):
             said.append(f"at {percent(zeros, 0)} zeros {times(float(speeds.min()))} to {times(float(speeds.max()))} as fast")
     rows = " or ".join(f"{n:,}" for n in sorted(frame["batch"].unique()))
-    return f"Beside ONNX Runtime they are {', '.join(said)}, given {rows} rows at a time (samples times tokens)."
+    return f"Beside ONNX Runtime they are {', '.join(said)}, given {rows} row{'' if rows == '1' else 's'} at a time (samples times tokens)."
 
 
 def _start_break_even(key: str, threads: int, grid: Grid | None) -> None:

@@ -146,7 +146,9 @@ def _did(spec: PruneSpec, went: float | None) -> str:
     share += f" (asked {asked(wanted)})" if share != percent(wanted) else ""
     done = f"Zeroing {share} of the weights"
     if spec.mode == "structured":
-        done = f"Removing {share} of {setting_controls.COUNTED[spec.target or 'channels']}"
+        parts = [] if spec.cuts_rows and not wanted else [f"{share} of {setting_controls.COUNTED[spec.target or 'channels']}"]
+        parts += [f"{percent(spec.rows)} of the rows of tables" if spec.rows else "rows of tables"] if spec.cuts_rows else []
+        done = f"Removing {' and '.join(parts)}"
     return f"{done}, shares set layer by layer" if spec.overrides else done
 
 
