@@ -29,8 +29,8 @@ from prunekit.tasks.observations import Observations
 from prunekit.training.fine_tuning import fine_tune
 from sample_models import card
 from tests.benchmarks import runtimes
+from tests.benchmarks.results_page import part, write_part
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 MARK = "<!-- pictures: written by tests/benchmarks/pictures.py -->"
 MOST_LOST = 3
 SETTINGS = {
@@ -130,8 +130,7 @@ def page(name: str, found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-HEAD = f"""{MARK}
-## Detection and segmentation
+HEAD = f"""## Detection and segmentation
 
 Intervals (95 %) and differences resample images, the same for both models. Script: `tests/benchmarks/pictures.py`, one thread,
 {platform.machine()}, torch {torch.__version__.partition("+")[0]}. Half the weights as zeros, an equal share of each layer, leave half of
@@ -158,12 +157,8 @@ def main() -> None:
     own = page(args.name, found)
     print(own)
     if args.write:
-        text = RESULTS.read_text(encoding="utf-8")
-        before, _, after = text.partition(MARK)
-        parts = {part.partition(":")[0]: f"### {part}" for part in after.split("### ")[1:]} | {args.name: own}
-        RESULTS.write_text(
-            before.rstrip() + "\n\n" + HEAD + "\n" + "\n".join(part.strip() + "\n" for part in parts.values()), encoding="utf-8"
-        )
+        parts = {each.partition(":")[0]: f"### {each}" for each in part(MARK).split("### ")[1:]} | {args.name: own}
+        write_part(MARK, HEAD + "\n" + "\n".join(each.strip() + "\n" for each in parts.values()))
 
 
 if __name__ == "__main__":

