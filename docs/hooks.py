@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
+ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):<code>(?P<short>~?)(?P<name>[\w.]+)</code>")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -22,5 +23,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Convert the formulas that pymdownx.arithmatex marked."""
-    return FORMULA.sub(lambda found: convert(html.unescape(found["latex"]), "block" if found["tag"] == "div" else "inline"), content)
+    """Convert the formulas that pymdownx.arithmatex marked, and the roles by which docstrings name what they mean."""
+    return ROLE.sub(linked, FORMULA.sub(drawn, content))
+
+
+def drawn(formula: re.Match[str]) -> str:
+    """Return a formula as MathML; one on lines of its own scrolls where it is wide."""
+    inline = formula["tag"] == "span"
+    made = convert(html.unescape(formula["latex"]), "inline" if inline else "block")
+    return made if inline else f'<div class="formula">{made}</div>'
+
+
+def linked(role: re.Match[str]) -> str:
+    """Return a name as code, which leads to where it is described, if it is."""
+    name = role["name"]
+    code = f"<code>{name.rpartition('.')[2] if role['short'] else name}</code>"
+    return f'<autoref identifier="{name}" optional>{code}</autoref>' if name.startswith("prunekit.") else code
