@@ -10,6 +10,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
+NUMBER = re.compile(r"<!-- (?:n:[^>]*|/n) -->")
+UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMG]?B|m?s)(?: |$))")
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
 ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):<code>(?P<short>~?)(?P<name>[\w.]+)</code>")
 
@@ -20,6 +22,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = (ROOT / f"{name}.md").read_text(encoding="utf-8").replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")
         files.append(File.generated(config, f"{name.lower()}.md", content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Take the marks of computed numbers out, which would end a paragraph at the beginning of a line, and keep figures in tables whole."""
+    lines = NUMBER.sub("", markdown).split("\n")
+    return "\n".join(UNIT.sub("\N{NO-BREAK SPACE}", line) if line.startswith("|") else line for line in lines)
 
 
 def on_page_content(content: str, **_: Any) -> str:
