@@ -130,6 +130,11 @@ def _page(found: dict[str, Any]) -> str:
     lines += ["", "What shrinks together:", table(["group", "size", "of", "layers"], groups)] if groups else [""]
     blocks = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in found["blocks"]]
     lines += ["", "What can go as a whole:", table(["block", "becomes", "layers"], blocks)] if blocks else []
+    whole: dict[str, list[str]] = {}
+    for name, why in found["immovable"].items():
+        whole.setdefault(why, []).append(name)
+    stays = [(_shortened(names), why) for why, names in whole.items()]
+    lines += ["", "What keeps all its outputs:", table(["layers", "why"], stays)] if stays else []
     tables = [(t["name"], t["rows"], t["width"], byte_text(t["nbytes"]), t["stays"] or "may go") for t in found["tables"]]
     lines += ["", "Tables:", table(["table", "rows", "width", "bytes", "its rows"], tables)] if tables else []
     lines += [f"! {sentence}" for sentence in found["limits"]]

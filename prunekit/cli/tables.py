@@ -72,10 +72,11 @@ def quality_text(told: Mapping[str, Any] | None) -> str:
 
 
 def metric_rows(*sides: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """Return a row for each metric of some documents of qualities; "accuracy" where nothing was measured."""
+    """Return a row for each metric of some documents of qualities; what was not measured has no name."""
     titles = {name: phrase(told) for side in sides for name, told in side.get("metrics", {}).items()}
     if not titles:
-        return [("accuracy", *(quality_text(side.get("accuracy")) for side in sides))]
+        known = any(side.get("accuracy") for side in sides)
+        return [("accuracy" if known else "quality", *(quality_text(side.get("accuracy")) for side in sides))]
     return [(title, *(quality_text(side.get("metrics", {}).get(name)) for side in sides)) for name, title in titles.items()]
 
 

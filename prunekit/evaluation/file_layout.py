@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
 from prunekit.models.shared_rows import TableCut
-from prunekit.models.state import tensor_state
+from prunekit.models.state import tensor_state, tied_names
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
 from prunekit.pruning.structured.plan import Removal
@@ -56,17 +56,23 @@ Layout = list[Entry]
 
 
 def stored(model: nn.Module, masks: Masks | None = None) -> Layout:
-    """Return the layout of a model's file, with zeros for what masks, keyed by layer, remove."""
-    return _ordered(Entry(n, tuple(t.shape), t.dtype, partial(_masked, t, _mask(n, masks or {}))) for n, t in tensor_state(model).items())
+    """Return the layout of a model's file, with zeros for what masks, keyed by layer, remove; tied tensors stand there once."""
+    tied = tied_names(model)
+    found = {tied.get(name, name): mask for name in tensor_state(model) if (mask := _mask(name, masks or {})) is not None}
+    return _ordered(
+        Entry(name, tuple(tensor.shape), tensor.dtype, partial(_masked, tensor, found.get(name)))
+        for name, tensor in tensor_state(model).items()
+        if name not in tied
+    )
 
 
 def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
     """Return the layout of a smaller model in the dense shape, zeros for removed channels."""
     keeps, left = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
     first = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}  # tied ones under one name
-    found = []
+    found, tied = [], tied_names(model)
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if not isinstance(tensor, Tensor):
+        if not isinstance(tensor, Tensor) or name in tied:
             continue  # of get_extra_state: no tensor of the file
         known = first.get(id(tensor), name)
         keep = keeps.get(known, {})

@@ -130,9 +130,8 @@ def recover_there(request: AccuracyRequest, loaded: Loaded, progress: Progress) 
         for stage in experiment.stages(request.spec, request.recovery, progress):
             run, seen = store.get_run(stage.run), {row.split: row for row in store.measurements(stage.run)}
             assert run is not None
-            folder = Path(name, stage.run)
-            files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
-            found.append(_Travelling(stage.name, stage.note, run, seen[request.split], seen["test"] if stage.test else None, files))
+            last = seen["test"] if stage.test else None
+            found.append(_Travelling(stage.name, stage.note, run, seen[request.split], last, packed(Path(name, stage.run))))
         return found
 
 
@@ -151,14 +150,7 @@ class _Recovering(Experiment):
     def take_over(self, told: _Travelling) -> Stage:
         """Keep and report a stage that a worker made."""
         if told.files and self.keeper.store is not None:
-            try:
-                with draft(self.folder(told.run.id)) as beside:
-                    (beside / "new").mkdir()
-                    for name, content in told.files.items():
-                        (beside / "new" / name).write_bytes(content)
-                    put(beside / "new", self.folder(told.run.id))
-            except OSError as error:
-                self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
+            unpack(told.files, self.folder(told.run.id), self.keeper.progress)
         self.keep(told.run, told.seen, None)
         last, test = told.test, None
         if last is not None:
@@ -245,24 +237,14 @@ class _Recovering(Experiment):
         found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress)
         run = self.run(spec, recovery).id
         # the steps on the way are runs too, which can be compared and taken away
-        extra = course(found) | self._weights(run, found.result, recovery)
+        extra = course(found)
+        if self.keeper.store is not None:
+            extra |= keep_weights(self, spec, recovery, found.result, self.folder(run))
         if found.before is not None and found.recalibrated is not None:
             shift = Shift.between(found.before, found.recalibrated)
             extra |= {} if shift is None else {"shift": shift.to_dict()}
         self._told[run] = extra
         return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
-
-    def _weights(self, run: str, result: PruneResult, recovery: Recovery) -> dict[str, str]:
-        """Keep the weights of a run beside the store, and which channels they are; a full disk costs the file, not the result."""
-        if self.keeper.store is None:
-            return {}
-        try:
-            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=noted(result.input_shape))
-            told, samples = layers_of(result), samples_of(self.data)
-            return {"file": write_folder(self.folder(run), result.model, recipe, told, samples=samples).name}
-        except (PrunekitError, OSError) as error:
-            self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
-            return {}
 
     def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
         """Make a model, and hold it: it meets the test images next."""
@@ -294,6 +276,34 @@ class _Recovering(Experiment):
         seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
+
+
+def keep_weights(experiment: Experiment, spec: PruneSpec, recovery: Recovery, result: PruneResult, folder: Path) -> dict[str, str]:
+    """Keep recovered weights beside the store, and which channels they are; a full disk costs the file, not the result."""
+    try:
+        model, data = experiment.model_id.to_dict(), experiment.data_id.to_dict()
+        recipe = Recipe(model, data, spec, recovery.to_dict(), noted(result.input_shape))
+        return {"file": write_folder(folder, result.model, recipe, layers_of(result), samples=samples_of(experiment.data)).name}
+    except (PrunekitError, OSError) as error:
+        experiment.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
+        return {}
+
+
+def packed(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder, to travel."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
+
+
+def unpack(files: dict[str, bytes], folder: Path, progress: Progress) -> None:
+    """Write what travelled as a folder, whole or not at all."""
+    try:
+        with draft(folder) as beside:
+            (beside / "new").mkdir()
+            for name, content in files.items():
+                (beside / "new" / name).write_bytes(content)
+            put(beside / "new", folder)
+    except OSError as error:
+        progress.warn(f"the recovered weights could not be kept: {error}")
 
 
 def epoch_of(row: dict[str, Any]) -> Epoch:

@@ -64,7 +64,7 @@ def _measured(request: AccuracyRequest, model: nn.Module, data: Any, store: RunS
     assert request.data is not None
     experiment = Experiment(replace(request, split="test", images=0), model, data, Keeper(None, progress))
     run = experiment.run(request.spec, request.recovery)
-    if request.spec is not None and not _is_here(run, store):
+    if request.spec is not None and not is_here(run, store):
         _make(request, experiment, store, progress)
     else:
         dense = _dense(experiment, store)
@@ -81,7 +81,7 @@ def _alone(request: AccuracyRequest, model: nn.Module, store: RunStore, progress
         store.put_run(replace(run, info=told))
         return run.id
     known = store.get_run(pruned_run(request.model, weights_of(model, shape), request.spec, request.recovery, "").id)
-    if known is not None and not known.earlier and not outdated(known.info.get("sizes")) and _is_here(known, store):
+    if known is not None and not known.earlier and not outdated(known.info.get("sizes")) and is_here(known, store):
         return known.id
     made = recover(model, request.spec, request.recovery, None, input_shape=shape, progress=progress)
     found = assess(model, made.result, progress=progress)
@@ -109,7 +109,7 @@ def _dense(experiment: Experiment, store: RunStore) -> Run:
     return run
 
 
-def _is_here(run: Run, store: RunStore) -> bool:
+def is_here(run: Run, store: RunStore) -> bool:
     """Whether a run was made before and can be opened: recovered weights have to be there."""
     return store.get_run(run.id) is not None and (run.kind != "recovered" or is_folder(weights_folder(run.id)))
 

@@ -18,7 +18,7 @@ from prunekit.models.checkpoints import fit_state, read_checkpoint
 from prunekit.models.earlier_versions import beside_of
 from prunekit.models.probe import Probe, difference, take
 from prunekit.models.rebuilding import apply_widths, settle
-from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state
+from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state, tied_names
 from prunekit.models.torchvision_models import switch, switches
 from prunekit.models.widths import widths
 from prunekit.models.wrappers import computed_from, remove_parametrizations
@@ -63,8 +63,9 @@ def keep(folder: Path, model: nn.Module, architecture: str, shape: Sequence[int]
         beside[told["beside"][name]] = buffer
     if probe is not None and probe.kind == "samples" and samples is not None:
         beside[SAMPLES] = samples[: probe.samples]
-    # tied tensors are stored once under each name: safetensors refuses shared memory
-    save_file(_plain(tensor_state(model)), str(folder / WEIGHTS), metadata={"format": "pt", "prunekit": json.dumps(told)})
+    told["tied"] = tied_names(model)
+    state = {name: tensor for name, tensor in tensor_state(model).items() if name not in told["tied"]}
+    save_file(_plain(state), str(folder / WEIGHTS), metadata={"format": "pt", "prunekit": json.dumps(told)})
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
     if beside:
         save_file(_plain(beside), str(folder / BESIDE), metadata={"format": "pt"})
@@ -120,6 +121,7 @@ def restore(model: nn.Module, folder: Path, told: Mapping[str, Any], shape: tupl
     """
     path = folder / WEIGHTS
     state = read_checkpoint(path)
+    state |= {name: state[first] for name, first in told.get("tied", {}).items()}
     earlier = told["version"] == EARLIER
     kept = {} if earlier else _kept(folder, told)
     beside = beside_of(model, shape, told["widths"], folder) if earlier else {name: kept[key] for name, key in told["beside"].items()}

@@ -67,6 +67,15 @@ def tensor_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
+def tied_names(model: nn.Module) -> dict[str, str]:
+    """Return the names in a state dict under which a tensor stands once more, each with the first one; a file holds it once."""
+    first: dict[int, str] = {}
+    found = {
+        name: first.setdefault(id(value), name) for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)
+    }
+    return {name: at for name, at in found.items() if name != at}
+
+
 def extra_state(model: nn.Module) -> dict[str, Any]:
     """Return what modules give by ``get_extra_state``, by name in the state dict: plain values alone.
 

@@ -150,7 +150,7 @@ class Bench:
             with torch.no_grad():
                 model(*example)
             if recovery.recalibrate:
-                model = recalibrate(model, self.data).model
+                model = recalibrate(model, self.data)
             return fine_tune(model, self.data, recovery, teacher=self.model).model
 
         return make

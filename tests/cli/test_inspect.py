@@ -45,3 +45,21 @@ def test_a_model_that_cannot_be_traced_can_be_looked_at(run, tmp_path: Path) -> 
 def test_what_a_card_measured_is_said(run) -> None:
     assert "when it was trained: accuracy 98.6 % (96.8 to 99.4 %, n = 360)" in run("inspect", "digits_mlp")
     assert "when it was trained: r2 0.491 (0.356 to 0.610, n = 100); mae 45.6" in run("inspect", "diabetes_mlp")
+
+
+def test_inspect_and_prune_agree_on_what_can_go(run, tmp_path: Path) -> None:
+    (tmp_path / "written.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Written(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.a, self.b, self.c, self.d = nn.Linear(8, 12), nn.Linear(12, 12), nn.Linear(12, 10), nn.Linear(10, 3)\n\n"
+        "    def forward(self, x):\n        y = self.b(self.a(x).relu()).view(-1, 4, 3).softmax(1).reshape(-1, 12)\n"
+        "        return self.d(self.c(y).relu())\n\n\ndef net():\n    return Written()\n\n\nnet.input_shape = (8,)\n"
+    )
+    here = f"{tmp_path / 'written.py'}:net"
+    found = json.loads(run("inspect", here, "--json"))
+    result = json.loads(run("prune", here, "--mode", "structured", "--sparsity", "0.5", "--json"))
+    shrank = {layer["name"] for layer in result["layers"] if layer["shape_after"][0] < layer["shape_before"][0]}
+    assert shrank == {name for group in found["groups"] for name in group["layers"]} == {"a", "c"}
+    assert set(found["immovable"]) == {"b", "d"}
+    said = {each["name"]: each["reason"] for each in result["skipped"]}
+    text = run("inspect", here)
+    assert "written.py:11" in said["b"] and found["immovable"]["b"] in said["b"] and found["immovable"]["b"] in text

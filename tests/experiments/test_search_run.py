@@ -114,6 +114,8 @@ def test_int8_is_measured_in_its_runtime_and_the_file_counts(kept, mlp, data):
     run = kept.get_run(small.run)
     assert (run.kind, run.parent) == ("quantised", plain.run) and small.cost == run.info["bytes"] < plain.cost
     assert {row.runtime for row in kept.measurements(small.run)} == {"int8"} and found.best == small
+    tuned = open_run(plain.run, kept).model
+    assert "1 epoch" in plain.title and evaluate(tuned, data.validation).value == plain.value, "the weights of what holds are kept"
     assert found.confirmation.drop.n == len(data.test) and stored(asked, kept, mlp, data) == found
     others = [trial.run for trial in found.trials if trial != found.best]
     assert not [row for run in others for row in kept.measurements(run) if row.split == "test"], "the test samples judge the best alone"

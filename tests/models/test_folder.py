@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import prunekit
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.errors import CheckpointError, ModelError, PrunekitError, SpecError
+from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.models.folder import read_result
 from prunekit.models.layers import prunable_layers
 from prunekit.models.rebuilding import apply_widths
@@ -177,3 +178,26 @@ def test_attention_and_norms_over_channels_open_again(tmp_path, factory):
             with pytest.raises(CheckpointError):
                 apply_widths(copy.deepcopy(again), bad)
         break
+
+
+@pytest.mark.parametrize("mode", ["structured", "unstructured"])
+def test_tied_weights_stand_in_the_file_once(tmp_path, mode):
+    (tmp_path / "tied.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Tied(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.embed, self.inner, self.head = nn.Embedding(40, 12), nn.Linear(12, 12), nn.Linear(12, 40, bias=False)\n"
+        "        self.head.weight = self.embed.weight\n\n"
+        "    def forward(self, ids):\n        return self.head(self.inner(self.embed(ids)).relu())\n\n\n"
+        "def make():\n    return Tied()\n\n\nmake.example = torch.arange(10)[None]\n"
+    )
+    model = prunekit.load_model(f"{tmp_path / 'tied.py'}:make")
+    result = prunekit.prune(model, PruneSpec(mode=mode, sparsity=0.5, layers=("head",) if mode == "unstructured" else None))
+    prunekit.write_folder(tmp_path / "out", result.model, Recipe(prunekit.info(model).id.to_dict(), None, result.spec))
+    path = tmp_path / "out" / "model.safetensors"
+    assert sorted(load_file(path)) == ["embed.weight", "inner.bias", "inner.weight"]
+    assert file_bytes(result.model) < path.stat().st_size, "what the file says about itself is not counted"
+    if mode == "unstructured":  # the mask is the head's, the tensor stands under the embedding's name
+        assert sparse_bytes(model, result.masks) == sparse_bytes(result.model) and sparse_bytes(result.model)[0] < file_bytes(model)
+    again = prunekit.load_model(tmp_path / "out")
+    assert again.head.weight is again.embed.weight
+    ids = torch.arange(40)[None]
+    assert torch.equal(again(ids), result.model(ids)) and state_hash(again) == state_hash(result.model)

@@ -41,7 +41,9 @@ def read(path):
     """Return what a safetensors file says about itself, and its tensors."""
     with safe_open(str(path), framework="pt") as file:
         told = json.loads((file.metadata() or {}).get("prunekit", "{}"))
-        return told, {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    tensors.update({name: tensors[first] for name, first in told.get("tied", {}).items()})
+    return told, tensors
 
 
 class PassThrough(torch.nn.Module):

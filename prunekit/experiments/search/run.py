@@ -25,12 +25,13 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import Made, SweepPoint
 from prunekit.experiments.cluster.client import LOOK_S, Cluster
-from prunekit.experiments.cluster.worker import Call, Loaded, measure_point
+from prunekit.experiments.cluster.worker import Call, measure_point
 from prunekit.experiments.experiment import Keeper, point_of
-from prunekit.experiments.home import home
+from prunekit.experiments.home import home, weights_folder
 from prunekit.experiments.identity import digest
 from prunekit.experiments.quantised_run import Quantising
 from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.recovery_run import unpack
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import CRITERIA, SPACE, Parameters, Space, further, modes_for
@@ -49,10 +50,11 @@ from prunekit.experiments.search.study import (
     try_again,
     waiting,
 )
-from prunekit.experiments.search.trial_models import Holding, in_turns
+from prunekit.experiments.search.trial_models import Holding, falls_clearly, in_turns, look
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
+from prunekit.pruning.result import PruneResult
 
 ADVICE = "Take a larger trial that holds, or ask for less loss"
 FEW, SENSING = 512, 0.3  # samples of a first look; share of the budget that sensitivity may take
@@ -130,6 +132,7 @@ class _Search:
         self.until = _Until(request.budget_s, progress.cancel)
         self.inner = replace(progress.silent, cancel=self.until)
         self.held: dict[str, tuple[Made, dict[str, Any]]] = {}
+        self.results: dict[str, PruneResult] = {}
         self.float_of: dict[str, str] = {}  # from a quantised run to what was quantised
         self.whole = self._experiment(request.split, 0)
         self.quick = self._experiment(request.split, FEW) if self.whole.images > 2 * FEW else self.whole
@@ -170,7 +173,7 @@ class _Search:
         """Return what measures on a part of the data."""
         request = AccuracyRequest(self.request.model, self.request.data, None, split=split, images=images)
         found = Holding(request, self.model, self.data, self.keeper)
-        found.held = self.held
+        found.held, found.results = self.held, self.results
         return found
 
     def answer(self, apart: Callable[[], AbstractContextManager[None]]) -> Found:
@@ -244,6 +247,8 @@ class _Search:
             drawn = space.suggest(trial)
             spec, recovery = space.setting(drawn)
             found = self._judged(trial.number, self._points(spec, recovery))
+            if found.state == "holds":
+                self._keep(spec, recovery)
             if drawn["int8"] and found.state == "holds":
                 found = self._in_int8(found, spec, recovery)
         except Cancelled:
@@ -278,7 +283,10 @@ class _Search:
                 for future in wait(out, LOOK_S, FIRST_COMPLETED).done:
                     trial, spec, recovery, began = out.pop(future)
                     try:
-                        found = self._judged(trial.number, self._brought(spec, future.result()))
+                        seen, files = future.result()
+                        found = self._judged(trial.number, self._brought(spec, seen))
+                        if found.state == "holds":
+                            self._keep(spec, recovery, files)
                         if trial.params.get("int8") and found.state == "holds":
                             found = self._in_int8(found, spec, recovery)
                     except PrunekitError as error:
@@ -301,6 +309,17 @@ class _Search:
             experiment.keep(run, seen, None)
             yield point_of(run, replace(seen.evaluation, task=experiment.task), spec.sparsity)
 
+    def _keep(self, spec: PruneSpec, recovery: Recovery, files: dict[str, bytes] | None = None) -> None:
+        """Keep the weights of a trial that holds, so that it can be opened, compared and exported."""
+        if not recovery.active or self.keeper.store is None:
+            return
+        run = self.whole.run(spec, recovery)
+        folder = weights_folder(run.id)
+        if files:
+            unpack(files, folder, self.progress)
+        told = {"file": folder.name} if files else self.whole.write(spec, recovery, folder, self.inner)
+        self.keeper.ask(lambda store: store.put_run(replace(run, info=told)))
+
     def _enter(self, study: Any, trial: Any, found: Trial, began: float) -> None:
         """Enter what a trial found, and what follows from it."""
         best = best_of(tried(study))
@@ -322,7 +341,7 @@ class _Search:
         """Look at a few samples first; only what does not fall clearly there is measured on all of them."""
         point, dense, falls = next(points), self.dense_quick, False
         if self.quick is not self.whole:
-            falls = _falls(dense, point.accuracy, self.allowed)
+            falls = falls_clearly(dense, point.accuracy, self.allowed)
             if not falls:
                 point, dense = next(points), self.dense.accuracy
         drop = compare(dense, point.accuracy)
@@ -373,6 +392,7 @@ class _Search:
         holding = sorted((t for t in tried(study) if t.state == "holds"), key=lambda t: float(t.cost or 0))[:HELD]
         for run in set(self.held) - {self.float_of.get(trial.run, trial.run) for trial in holding}:
             del self.held[run]
+            self.results.pop(run, None)
 
     def _tell(self, study: Any, where: str = "") -> None:
         """Tell how far it is."""
@@ -401,28 +421,6 @@ class _Search:
                 self.last.keep(run, seen, None)
                 return confirm(dense, replace(seen.evaluation, task=self.last.task), self.allowed, ADVICE)
         return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed, ADVICE)
-
-
-def look(request: AccuracyRequest, loaded: Loaded, progress: Progress, few: int, allowed: float) -> list[tuple[Run, Measurement]]:
-    """Try a setting on a worker: on a few samples, where there are many, and on all of them unless it falls clearly there."""
-    assert request.spec is not None
-    bare = replace(request, spec=None, recovery=Recovery())
-    pair = loaded.held(bare, lambda: [Holding(replace(bare, images=n), loaded.model, loaded.data, Keeper(None)) for n in {few: 0, 0: 0}])
-    made: dict[str, tuple[Made, dict[str, Any]]] = {}
-    found = []
-    for experiment in pair:
-        experiment.held = made
-        run, accuracy = experiment.measure(request.spec, request.recovery, progress)
-        found.append((run, experiment.seen(run, accuracy)))
-        if experiment is not pair[-1] and _falls(loaded.held((bare, few), lambda: pair[0].measure(None, Recovery())[1]), accuracy, allowed):
-            break
-    return found
-
-
-def _falls(dense: Evaluation, pruned: Evaluation, allowed: float) -> bool:
-    """Whether more is lost than is allowed, chance aside."""
-    drop = compare(dense, pruned)
-    return bool(drop.metric.lost(drop).low > allowed)
 
 
 def _title(params: Parameters) -> str:

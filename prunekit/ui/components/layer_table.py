@@ -75,7 +75,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
     column = st.column_config
     config = {
         "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
-        "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
+        "layer": show.text_column("Layer", frame["layer"], pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
         "together": column.NumberColumn(
             "Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=group_table.TOGETHER.format("Layers")

@@ -27,6 +27,11 @@ def share(title: str, **options: Any) -> Any:
     return st.column_config.ProgressColumn(title, format=f"%.1f{THIN}%%", min_value=0, max_value=100, **options)
 
 
+def text_column(title: str, texts: pd.Series, **options: Any) -> Any:
+    """Return a column that is as wide as its longest text, within limits."""
+    return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 75), 290), **options)
+
+
 def in_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Return a table with shares, 0..1, in percent."""
     return frame.assign(**{name: 100 * frame[name] for name in names})

@@ -14,6 +14,7 @@ from prunekit.errors import PrunekitError
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
+from prunekit.experiments.save_run import is_here
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.formatting import count, milliseconds, percent, plural, size
 from prunekit.plots.search_front import search_caption, search_front
@@ -216,7 +217,9 @@ def _actions(now: Settings, loaded: Loaded, trial: Trial) -> None:
             if name not in now.runs:
                 picked_runs.take((*now.runs, name))
             st.switch_page(routes.page("compare"))
-        if st.button("Export", key="find_export", icon=":material/archive:", disabled=kept is None):
+        gone = kept is None or not is_here(kept.find(trial.run), kept)
+        why = "Weights of a trial that falls are not kept: open it on Prune and recover it." if gone and kept is not None else None
+        if st.button("Export", key="find_export", icon=":material/archive:", disabled=gone, help=why):
             session.change(opened=name)
             st.switch_page(routes.page("export"))
 

@@ -42,8 +42,8 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     if not shown["with"].any():
         shown = shown.drop(columns="with")
     config = {
-        "layer": st.column_config.TextColumn("Layer", pinned=True),
-        "type": st.column_config.TextColumn("Type", width=75),
+        "layer": show.text_column("Layer", shown["layer"], pinned=True),
+        "type": show.text_column("Type", shown["type"]),
         "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="localized", width=90),
         "share": show.share("Share of parameters", width=115),
