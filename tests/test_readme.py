@@ -100,6 +100,17 @@ def test_the_version_is_the_same_everywhere():
     assert set(said) == {prunekit.__version__}
 
 
+def test_its_figures_are_those_of_the_pages_that_scripts_write():
+    structured, coverage, peers = (
+        (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("structured", "coverage", "peers")
+    )
+    middle = re.findall(r"([\d.]+x) as fast in the middle", structured)
+    assert middle == re.findall(r"([\d.]+x) as fast in the middle", README) and len(middle) == 3
+    assert middle == re.findall(r"^\|[^|]+\| ([\d.]+x) \|", peers.partition("## Removing channels")[2].partition("\n## ")[0], re.MULTILINE)
+    counted = re.findall(r"(\d+ of \d+)", " ".join(README.partition("of all 80 classifiers")[2].split())[:200])
+    assert len(counted) == 2 and all(each in coverage for each in ("80 of 80", *counted))
+
+
 def test_files_that_it_links_to_exist():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links and all((ROOT / link).exists() for link in links)
