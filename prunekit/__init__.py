@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.4.0"
+__version__ = "1.0.0"
 
 if TYPE_CHECKING:
     from prunekit.config import DataId, ModelId, PruneSpec, Recipe, Recovery, Training, register_data, register_model

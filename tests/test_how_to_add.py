@@ -1,4 +1,4 @@
-"""One of each added as docs/architecture.md says, to a copy of the tree: as many new files as said, and it works."""
+"""One of each added as docs/extending.md says, to a copy of the tree: as many new files as said, and it works."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from prunekit.discovery import discovered
 
 ROOT = Path(__file__).resolve().parents[1]
-WAYS = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## How to add\n")[2].partition("\n## ")[0]
+WAYS = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
 
 USED = """
@@ -85,7 +85,7 @@ print(prunekit.__file__)
 def test_each_takes_the_files_that_the_map_says_and_is_at_hand_everywhere(tmp_path):
     for name in ("prunekit", "pages", "sample_models"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    sections = re.findall(r"^### ([^\n]*?): (\d+) (file|folder)s?\n(.*?)(?=^### |\Z)", WAYS, re.DOTALL | re.MULTILINE)
+    sections = re.findall(r"^## ([^\n]*?): (\d+) (file|folder)s?\n(.*?)(?=^## |\Z)", WAYS, re.DOTALL | re.MULTILINE)
     assert {what for what, *_ in sections} == {"A criterion", "A runtime", "An operator's rule", "A task with its sample", "A page"}
     for what, count, unit, text in sections:
         files = FILES.findall(text)

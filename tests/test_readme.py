@@ -1,4 +1,4 @@
-"""README stays true: its Python runs, its command lines parse and run, its pictures exist."""
+"""README, and what stands beside it on the site, stay true: Python runs, command lines parse and run, links lead somewhere."""
 
 import json
 import re
@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
+import prunekit
 from prunekit.cli import main
 from prunekit.local_code import contract
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "docs/index.md", "docs/howto/commands.md", "docs/howto/contract.md")
+README, *OTHERS = ((ROOT / name).read_text(encoding="utf-8") for name in PAGES)
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    """Return the code of one language in README and the pages that repeat and go on with it, each once."""
+    return list(dict.fromkeys(block for text in (README, *OTHERS) for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)))
 
 
 def commands():
-    lines = [line.partition("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    lines = dict.fromkeys(line.partition("  #")[0].strip() for block in blocks("bash") for line in block.splitlines())
     return [line for line in lines if line.startswith("prunekit ") and not line.startswith("prunekit app")]
 
 
@@ -84,6 +87,28 @@ def test_the_long_command_lines_run(line, capsys):
 def test_ci_runs_the_test_command_word_for_word():
     (line,) = [line.partition("  #")[0].strip() for line in README.splitlines() if "# the tests" in line]
     assert line in [each.strip() for each in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_version_is_the_same_everywhere():
+    said = [re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1]]
+    said += re.findall(r"/prunekit:([\d.]+)", (ROOT / "docs" / "cluster.md").read_text())
+    said.append(re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1])
+    assert set(said) == {prunekit.__version__}
+
+
+def test_its_figures_are_those_of_the_pages_that_scripts_write():
+    structured, coverage, peers = (
+        (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("structured", "coverage", "peers")
+    )
+    middle = re.findall(r"([\d.]+x) as fast in the middle", structured)
+    assert middle == re.findall(r"([\d.]+x) as fast in the middle", README) and len(middle) == 3
+    assert middle == re.findall(r"^\|[^|]+\| ([\d.]+x) \|", peers.partition("## Removing channels")[2].partition("\n## ")[0], re.MULTILINE)
+    counted = re.findall(r"(\d+ of \d+)", " ".join(README.partition("of all 80 classifiers")[2].split())[:200])
+    assert len(counted) == 2 and all(each in coverage for each in ("80 of 80", *counted))
 
 
 def test_files_that_it_links_to_exist():

@@ -17,6 +17,7 @@ from prunekit.tasks.metrics import HIGHER, PERCENT
 from prunekit.tasks.wording import written
 
 LETTERS = "ABCDEF"
+"""What the runs of a comparison are called, in their order."""
 FEWEST, MOST = 2, len(LETTERS)
 
 
@@ -111,6 +112,7 @@ METRICS: dict[str, Metric] = {
     "sparse": Metric(FORMS["sparse"].capitalize(), "bytes", False, _size("sparse"), "smallest in a sparse format"),
     "surgery": Metric(FORMS["surgery"].capitalize(), "bytes", False, _size("surgery"), "smallest after surgery"),
 }
+"""Every figure of a run that can be compared, by name."""
 
 
 PARTS = ("tables", "beside")

@@ -46,6 +46,7 @@ DATASETS: dict[str, str] = {
     "movielens": "MovieLens: which movie each of 610 people rated last, among 99 that they did not; downloaded at first use",
     "camvid": "CamVid: 701 road scenes of 240 x 180 pixels, and which of eleven things each pixel shows; read where they lie",
 }
+"""Data by name, with what they are."""
 DATA = (
     f"{', '.join(DATASETS)}, segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, "
     "imagefolder:PATH or path/to/file.py:factory"

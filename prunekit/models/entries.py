@@ -67,6 +67,7 @@ DESCRIPTIONS: dict[str, str] = {
     "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
     "own": "A model that you named when you started prunekit.",
 }
+"""What the models with a card are, by name."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def linear(final: float, steps: int, start: float = 0.0) -> tuple[float, ...]:
 
 
 SCHEDULES: dict[str, Schedule] = {"agp": agp, "iterative": iterative, "linear": linear}
+"""Gradual schedules by name."""
 
 
 def _rising(at: Callable[[float], float], final: float, steps: int, start: float) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
+"""Level of significance."""
 
 
 @dataclass(frozen=True)

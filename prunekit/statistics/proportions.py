@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from prunekit.errors import DataError, PrunekitError
 from prunekit.statistics.difference import ALPHA, Difference
 
-Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+Z95 = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:

@@ -13,7 +13,9 @@ from prunekit.tasks.segmentation import SEGMENTATION
 
 _ALL: tuple[Task, ...] = (IMAGES, SEGMENTATION, DETECTION, TEXT, LANGUAGE, RECOMMENDATION, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)
 TASKS: dict[str, Task] = {each.name: each for each in _ALL}
+"""Every task by its name."""
 DEFAULT = IMAGES.name
+"""The task of models and data that say nothing."""
 
 
 def register(added: Task) -> Task:

@@ -4,10 +4,9 @@ from prunekit.training.batchnorm import recalibrate
 from prunekit.training.fine_tuning import fine_tune
 from prunekit.training.from_scratch import train
 from prunekit.training.gradual import recover
+from prunekit.training.gradual import recover as prune_and_recover
 from prunekit.training.result import Epoch, Recovered, Tuned
 from prunekit.training.trainer import Report
-
-prune_and_recover = recover
 
 __all__ = [
     "Epoch",

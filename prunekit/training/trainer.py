@@ -166,6 +166,7 @@ def _optimizer(model: nn.Module, course: Course) -> torch.optim.Optimizer:
 
 
 Report = Callable[[Epoch], object]
+"""What is told of each epoch."""
 
 LAST_KEPT = "there is no validation part to choose an epoch by: the last one is kept"
 

@@ -271,7 +271,7 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
     ]
     for name, title in (("mnist_lenet300", "LeNet-300-100"), ("mnist_lenet5", "LeNet-5")):
         lines += ["", f"### {title}", "", *cliff_table(rows, name)]
-    lines += ["", "## Half the MACs, physically removed, by criterion", "", "Global scope, target MACs; proved, see the README."]
+    lines += ["", "## Half the MACs, physically removed, by criterion", "", "Global scope, target MACs; each [proved](numbers.md)."]
     for name, title in (("cifar10_resnet20", "ResNet-20"), ("cifar10_mobilenetv2", "MobileNetV2")):
         lines += ["", f"### {title}", "", *structured_table(rows, name)]
     return "\n".join(lines) + "\n"

@@ -120,9 +120,7 @@ def encoder(found: dict[str, Any]) -> str:
     off = {name: row for name, row in found.items() if "recovered" in row and not name.startswith("weights")}
     off = {name: row for name, row in off.items() if 1 - row["parameters"] / row["of"] > QUARTER}
     lost = [f"{name} {_points(row['recovered'], dense)}" for name, row in off.items()]
-    reached = any(dense["accuracy"] - row["recovered"]["accuracy"] <= 0.01 for row in off.values())
-    aim = "at most one point is lost, as aimed at" if reached else "more than the one point that was aimed at is lost"
-    verdict = f"\n\nA quarter of the parameters off, after recovery: {'; '.join(lost)}: {aim}." if lost else ""
+    verdict = f"\n\nA quarter of the parameters off, after recovery: {'; '.join(lost)}." if lost else ""
     pairs = (("MLP width, 25 %", "hidden width, 25 %"), ("layer 4 alone", "layer 0 alone"))
     known = [(easy, hard) for easy, hard in pairs if easy in found and hard in found]
     said = [f"{easy} {_points(found[easy], dense)}, {hard} {_points(found[hard], dense)}" for easy, hard in known]

@@ -4,5 +4,6 @@ from prunekit.criteria.criterion import Criterion
 from prunekit.discovery import discovered
 
 CRITERIA = discovered(__name__, Criterion)
+"""Every criterion by its name."""
 
 __all__ = ["CRITERIA"]

@@ -42,6 +42,7 @@ class Rule(Protocol):
 
 
 Cut = Mapping[str, Rule]
+"""Where each layer is cut, by its name."""
 
 
 @dataclass(frozen=True)

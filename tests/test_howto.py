@@ -1,0 +1,65 @@
+"""The how-to pages do what they say: files are written, Python runs and commands end well, from top to bottom in an empty folder."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from prunekit.cli import main
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "howto"
+BLOCK = re.compile(r"```(python|bash)\n(.*?)```", re.DOTALL)
+NAMED = re.compile(r"# (\w+\.py)\n")
+WALKED = {"classifier", "text", "detector", "recommender"}
+LONG = {"latency", "export", "check"}
+"""Commands that wait for a process of their own, which the tests of these commands cover: at night all run."""
+
+
+def follow(page, without=()):
+    """Carry out all blocks of a page in the working folder, and return the commands that ran, by name."""
+    names, ran = {}, []
+    for language, code in BLOCK.findall((PAGES / f"{page}.md").read_text(encoding="utf-8")):
+        if language == "bash":
+            for line in code.splitlines():
+                words = shlex.split(line, comments=True)
+                assert words[0] == "prunekit", line
+                if words[1] not in {"app", *without}:
+                    assert main(words[1:]) == 0, line
+                    ran.append(words[1])
+        elif file := NAMED.match(code):
+            Path(file[1]).write_text(code, encoding="utf-8")
+        else:
+            exec(code, names)
+    return ran
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted(WALKED))
+def test_a_page_can_be_followed(page, folder, capsys):
+    ran = follow(page, without=LONG)
+    assert {"inspect", "prune"} <= set(ran) and capsys.readouterr().out.count("proved: ") >= ran.count("prune")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("page", sorted(WALKED))
+def test_a_page_can_be_followed_to_its_end(page, folder):
+    assert LONG & set(follow(page))
+
+
+def test_every_page_with_something_to_run_is_walked():
+    own = {path.stem for path in PAGES.glob("*.md") if NAMED.search(path.read_text(encoding="utf-8"))}
+    assert own == WALKED
