@@ -17,12 +17,19 @@ from prunekit.local_code import contract
 
 def compare_flags(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the flags of ``compare``; ``--json`` is the parser's own."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="id of a run (6 digits will do), or its name; `prunekit runs` lists them")
+    named = "id of a run (6 digits will do), or its name; `prunekit runs` lists them; dense is the dense model of the others"
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=named)
     parser.add_argument("--data", metavar="DATA", help="accuracy on these data (default: on which most of the runs were measured)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="on which part (default: test)")
     parser.add_argument("--stored", action="store_true", help="only what was measured before; otherwise what is missing is measured")
     parser.add_argument("--csv", metavar="F", help="write the figures as CSV")
     parser.add_argument("--html", metavar="F", help="write a report with pictures: one file that opens offline")
+    gate = parser.add_argument_group("gate", "For continuous integration: a limit that is broken ends with exit code 3.")
+    about = "value that the headline metric of the last RUN must hold: 0.97 is 97 %% of accuracy; at most so much where lower is better"
+    gate.add_argument("--fail-below", type=NUMBER, metavar="V", help=about)
+    about = "most that the last RUN may lose against the first, whichever way is better: 0.01 is one point of accuracy"
+    gate.add_argument("--fail-if-lost", type=NUMBER, metavar="D", help=about)
+    gate.add_argument("--sure", action="store_true", help="judge by the worse end of the 95 %% interval instead of by the value")
     return parser
 
 
