@@ -1,4 +1,4 @@
-"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | search | latency | compare | apply``."""
+"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | search | latency | compare | doctor``, ..."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.cli.arguments import progress_to, say, to_json
-from prunekit.cli.refusal import GATE, Refusal
+from prunekit.cli.refusal import REFUSED, Refusal
 from prunekit.cli.tables import percent, table
 from prunekit.comparison.apply_recipe import apply_recipe
 from prunekit.comparison.columns import Column
@@ -52,7 +52,7 @@ def compare(args: argparse.Namespace) -> str | Refusal:
     text = (
         to_json({**found.to_dict(), "gate": judged}) if args.json else "\n".join([_page(found), "", *(check.sentence for check in checks)])
     )
-    return text if judged["passed"] else Refusal(text, GATE, tuple(check.sentence for check in checks if not check.passed))
+    return text if judged["passed"] else Refusal(text, REFUSED, tuple(check.sentence for check in checks if not check.passed))
 
 
 def _filled(found: Comparison, args: argparse.Namespace, store: RunStore) -> Comparison:

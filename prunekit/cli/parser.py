@@ -184,6 +184,10 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(compare_flags(_command(commands, "compare", "compare", "Put two to six runs of one model side by side.")))
     _json_flag(apply_flags(_command(commands, "apply", "compare", "Repeat a run from its recipe; say whether the same comes out.")))
     _archives(commands)
+    about = "Say what is installed, which runtimes work here, where things lie, and what is missing for what."
+    doctor = _command(commands, "doctor", "doctor", about)
+    doctor.add_argument("--quick", action="store_true", help="do not try the runtimes, which takes up to a minute")
+    _json_flag(doctor)
     return parser
 
 

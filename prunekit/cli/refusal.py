@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-GATE = 3
-"""Exit code where a limit that was asked for is broken."""
+REFUSED = 3
+"""Exit code where what was looked at is not as it should be: a limit is broken, or an installation."""
 
 
 class Refusal(NamedTuple):
