@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +29,7 @@ def doctor(args: argparse.Namespace) -> str | Refusal:
     """Look at everything; end with another exit code than 0 where something that is needed is broken."""
     core, more = packages(), extras()
     problems = [_lack(package) for package in core if not package.fits]
-    home, runtimes, dashboard = {}, [], ""
+    home, runtimes, dashboard = dict[str, Any](), list[dict[str, Any]](), ""
     if not problems:  # else none of what follows could be imported
         home = _home(problems)
         runtimes = [] if args.quick else _runtimes(problems)
@@ -103,7 +104,7 @@ def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
         data = load_data("digits")
         dense = load_model(TRIED)
         model = remember(prune(dense, PruneSpec(sparsity=0.95)).model, info(dense))  # built again as the dense one, with zeros for CSR
-        short = {"budget_s": 0.1, "min_rounds": 1, "progress": progress_to(sys.stderr)}
+        short: dict[str, Any] = {"budget_s": 0.1, "min_rounds": 1, "progress": progress_to(sys.stderr)}
         seen = measure_latency([Candidate(TRIED, model)], input_shape=(1, 8, 8), runtimes=names, data=data, **short)
         said |= {row.runtime: row.error or "" for row in seen.candidates}
         checked = {row.runtime: row.check.sentence for row in seen.candidates if row.check is not None}
@@ -126,7 +127,7 @@ def _page(found: dict[str, Any], core: list[Package], more: list[Extra]) -> str:
     """Return everything as text, what is wrong at the end."""
     machine = found["machine"]
     memory = f", {size(machine['memory'])} of memory" if machine["memory"] else ""
-    rows = {
+    rows: dict[str, Sequence[tuple[str, str, str]]] = {
         "packages": [(each.name, each.version or "missing", "" if each.fits else f"needs {each.needs}") for each in core],
         "extras": [(each.name, "missing" if each.lacks else "installed", _extra(each)) for each in more],
         "runtimes, each tried here on a small model": [(row["title"], _word(row), row["sentence"]) for row in found["runtimes"]],
@@ -160,7 +161,7 @@ def _extra(extra: Extra) -> str:
     return extra.about if not extra.lacks else f"{extra.about}: {extra.install}"
 
 
-def _titled(title: str, rows: list[tuple[str, ...]]) -> list[str]:
+def _titled(title: str, rows: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return rows under a title, in columns; nothing of none."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return (

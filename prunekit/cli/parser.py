@@ -248,6 +248,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
     parser.add_argument("--name", metavar="TEXT", help="keep it as a run of this name; other commands find it by the name, too")
+    _tracker_flag(parser)
     _exact_flag(parser)
     _json_flag(parser)
 
@@ -270,8 +271,15 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, SamplingFields)
     recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _tracker_flag(parser)
     _cluster_flag(parser)
     _json_flag(parser)
+
+
+def _tracker_flag(parser: argparse.ArgumentParser) -> None:
+    """Add what says whom settings, epochs, points and figures are told."""
+    about = "tell mlflow, wandb or tensorboard, too: mlflow:FOLDER_OR_URI, wandb:PROJECT or tensorboard:FOLDER; each is an extra"
+    parser.add_argument("--log-to", metavar="TRACKER", help=about)
 
 
 def _cluster_flag(parser: argparse.ArgumentParser) -> None:
