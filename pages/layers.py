@@ -1,7 +1,7 @@
 """Layers: where do the weights live, and what do they look like?"""
 
 from prunekit.ui.components import block_table, head_strips, left_out, show
-from prunekit.ui.layers import PAGE, coupled_groups, table
+from prunekit.ui.layers import PAGE, coupled_groups, graph, table
 from prunekit.ui.state.current_model import model_in_use
 
 show.heading(PAGE)
@@ -16,4 +16,6 @@ with show.plain_errors():
         head_strips.of_layers(loaded)
     with show.slot():
         coupled_groups.section(loaded)
+    with show.slot():
+        graph.section(now, loaded)
     block_table.section(loaded)

@@ -16,7 +16,7 @@ FLOORS = {
     for floor, packages in enumerate(
         (
             "discovery errors formatting",
-            "config statistics",
+            "config statistics tracking",
             "local_code",
             "tasks",
             "models",

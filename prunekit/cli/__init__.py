@@ -1,4 +1,4 @@
-"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | search | latency | compare | apply``."""
+"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | search | latency | compare | doctor``, ..."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Sequence
 
 from prunekit.cli.parser import UsageError, build_parser
+from prunekit.cli.refusal import Refusal
 from prunekit.errors import PrunekitError
 
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,10 +41,13 @@ def _run(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     module = importlib.import_module(f"prunekit.cli.{args.module}")  # torch is only loaded by commands that need it
     with contextlib.redirect_stdout(sys.stderr):
-        text = getattr(module, args.function)(args)
+        found = getattr(module, args.function)(args)
+    text, code, said = found if isinstance(found, Refusal) else (found, 0, ())
     if text:
         _write(text)
-    return 0
+    for sentence in said:
+        print(f"prunekit: {sentence}", file=sys.stderr)
+    return code
 
 
 def _plugins(argv: Sequence[str] | None) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.cli.arguments import progress_to, say, to_json
+from prunekit.cli.refusal import REFUSED, Refusal
 from prunekit.cli.tables import percent, table
 from prunekit.comparison.apply_recipe import apply_recipe
 from prunekit.comparison.columns import Column
-from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.compare_runs import compare_runs, picked
 from prunekit.comparison.comparison import Comparison
+from prunekit.comparison.gate import Gate
 from prunekit.comparison.metrics import METRICS
 from prunekit.comparison.tradeoff import metric_frame
 from prunekit.config.ids import DataId, ModelId
@@ -30,9 +32,9 @@ from prunekit.models.load import load_model
 from prunekit.tasks.input_form import noted
 
 
-def compare(args: argparse.Namespace) -> str:
-    """Put runs side by side; what is missing is measured first, unless only what is stored is wanted."""
-    store = usual_store()
+def compare(args: argparse.Namespace) -> str | Refusal:
+    """Put runs side by side; what is missing is measured first, unless only what is stored is wanted. Judge the last where asked."""
+    store, gate = usual_store(), Gate(args.fail_below, args.fail_if_lost, args.sure)
     found = compare_runs(args.runs, store, data=args.data, split=args.split)
     if found.missing and not args.stored:
         found = _filled(found, args, store)
@@ -42,7 +44,15 @@ def compare(args: argparse.Namespace) -> str:
         from prunekit.reports.page import report  # noqa: PLC0415 (plotly is only loaded by those who draw)
 
         _written(args.html, report(found, store))
-    return to_json(found.to_dict()) if args.json else _page(found)
+    if not gate.asked:
+        return to_json(found.to_dict()) if args.json else _page(found)
+    first, last = (picked([each, *args.runs], store)[0].id for each in (args.runs[0], args.runs[-1]))
+    checks = gate.judge(found, first, last)
+    judged = {"passed": all(check.passed for check in checks), "checks": [check.to_dict() for check in checks]}
+    text = (
+        to_json({**found.to_dict(), "gate": judged}) if args.json else "\n".join([_page(found), "", *(check.sentence for check in checks)])
+    )
+    return text if judged["passed"] else Refusal(text, REFUSED, tuple(check.sentence for check in checks if not check.passed))
 
 
 def _filled(found: Comparison, args: argparse.Namespace, store: RunStore) -> Comparison:

@@ -17,12 +17,19 @@ from prunekit.local_code import contract
 
 def compare_flags(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the flags of ``compare``; ``--json`` is the parser's own."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="id of a run (6 digits will do), or its name; `prunekit runs` lists them")
+    named = "id of a run (6 digits will do), or its name; `prunekit runs` lists them; dense is the dense model of the others"
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=named)
     parser.add_argument("--data", metavar="DATA", help="accuracy on these data (default: on which most of the runs were measured)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="on which part (default: test)")
     parser.add_argument("--stored", action="store_true", help="only what was measured before; otherwise what is missing is measured")
     parser.add_argument("--csv", metavar="F", help="write the figures as CSV")
     parser.add_argument("--html", metavar="F", help="write a report with pictures: one file that opens offline")
+    gate = parser.add_argument_group("gate", "For continuous integration: a limit that is broken ends with exit code 3.")
+    about = "value that the headline metric of the last RUN must hold: 0.97 is 97 %% of accuracy; at most so much where lower is better"
+    gate.add_argument("--fail-below", type=NUMBER, metavar="V", help=about)
+    about = "most that the last RUN may lose against the first, whichever way is better: 0.01 is one point of accuracy"
+    gate.add_argument("--fail-if-lost", type=NUMBER, metavar="D", help=about)
+    gate.add_argument("--sure", action="store_true", help="judge by the worse end of the 95 %% interval instead of by the value")
     return parser
 
 
@@ -177,6 +184,10 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(compare_flags(_command(commands, "compare", "compare", "Put two to six runs of one model side by side.")))
     _json_flag(apply_flags(_command(commands, "apply", "compare", "Repeat a run from its recipe; say whether the same comes out.")))
     _archives(commands)
+    about = "Say what is installed, which runtimes work here, where things lie, and what is missing for what."
+    doctor = _command(commands, "doctor", "doctor", about)
+    doctor.add_argument("--quick", action="store_true", help="do not try the runtimes, which takes up to a minute")
+    _json_flag(doctor)
     return parser
 
 
@@ -237,6 +248,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
     parser.add_argument("--name", metavar="TEXT", help="keep it as a run of this name; other commands find it by the name, too")
+    _tracker_flag(parser)
     _exact_flag(parser)
     _json_flag(parser)
 
@@ -259,8 +271,15 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, SamplingFields)
     recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _tracker_flag(parser)
     _cluster_flag(parser)
     _json_flag(parser)
+
+
+def _tracker_flag(parser: argparse.ArgumentParser) -> None:
+    """Add what says whom settings, epochs, points and figures are told."""
+    about = "tell mlflow, wandb or tensorboard, too: mlflow:FOLDER_OR_URI, wandb:PROJECT or tensorboard:FOLDER; each is an extra"
+    parser.add_argument("--log-to", metavar="TRACKER", help=about)
 
 
 def _cluster_flag(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import absolute, check_cut, data_of, guess_lines, guess_notes, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import (
+    absolute,
+    check_cut,
+    data_of,
+    guess_lines,
+    guess_notes,
+    model_of,
+    progress_to,
+    say,
+    shape_of,
+    spec_of,
+    to_json,
+)
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.tables import byte_text, metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
@@ -30,6 +44,7 @@ from prunekit.models.info import info
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import written
+from prunekit.tracking.logged import Logged, tracked
 from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
@@ -41,6 +56,12 @@ def prune(args: argparse.Namespace) -> str:
     """Prune a copy, measure it, write it where asked."""
     check_cut(args)
     args.name = Label("", name=args.name or "").name  # too long a one is refused before any work
+    with tracked(args.log_to, args.name or f"prune {args.model}", warn=partial(say, "warning")) as logged:
+        return _made(args, logged)
+
+
+def _made(args: argparse.Namespace, logged: Logged) -> str:
+    """Prune, measure and write."""
     model_id, model = model_of(args)
     args.scope = "uniform" if args.uniform else args.scope
     spec = spec_of(args, model)
@@ -54,7 +75,7 @@ def prune(args: argparse.Namespace) -> str:
         known["baseline"] = None if data is None else evaluate(model, data.test, progress=progress.step(0, 2))
         known["known"] = sizes(model, exact=args.exact_sizes, progress=progress)
     shape = shape_of(model, data, args.size)
-    recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once)
+    recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once, log_to=logged)
     if args.uniform:
         pruned_config(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress, **known)
@@ -67,10 +88,23 @@ def prune(args: argparse.Namespace) -> str:
         given = None if guess else noted(recovered.result.input_shape)
         recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), given)
         write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
+    _log(logged, found, args.out)
     if args.save or args.name:
         found["run"] = _saved(args.name, model_id, model, recovered, assessment, data)
         found |= {"name": args.name} if args.name else {}
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
+
+
+def _log(logged: Logged, found: dict[str, Any], out: str | None) -> None:
+    """Tell a tracker what was pruned, what was measured of it, and the files that were written."""
+    logged.params({"model": found["model"], "data": found["data"] or {}})
+    sides = {"dense": found["before"], "pruned": found["after"]}
+    values = {name: {metric: told["value"] for metric, told in side["metrics"].items()} for name, side in sides.items()}
+    last = len(found["recovery"]["history"]) if "recovery" in found else 0
+    logged.metrics({name: {**values[name], "bytes": side["sizes"]} for name, side in sides.items()}, last)
+    for path in sorted(Path(out).iterdir()) if out is not None else ():
+        if path.is_file():
+            logged.artifact(path)
 
 
 def _saved(  # noqa: PLR0917 (what was made, and of what)

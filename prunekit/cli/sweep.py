@@ -7,6 +7,8 @@ import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
+from itertools import count
 from typing import Any
 
 from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, kept_runs, model_of, progress_to, say, spec_of, to_json
@@ -23,6 +25,7 @@ from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds
 from prunekit.tasks.metrics import PERCENT, Metric
+from prunekit.tracking.logged import Logged, tracked
 
 COUNTED = ["parameters", "not zero", "MACs", "effective MACs"]
 
@@ -42,11 +45,17 @@ def sweep(args: argparse.Namespace) -> str:
     setting = {key: value for key, value in request.spec.to_dict().items() if key not in ("sparsity", "threshold")}
     found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": split}
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
+    with tracked(args.log_to, f"sweep {model_id.name}", partial(say, "warning")) as logged:
+        logged.params({name: value for name, value in found.items() if isinstance(value, dict)})
+        if far:
+            dense, answer = _furthest(request, args, model, data)
+            for place, point in enumerate(answer["points"]):
+                logged.metrics(point, place)
+        else:
+            sweeps = _repeated(request, args, model, data, logged)
     if far:
-        dense, answer = _furthest(request, args, model, data)
         found |= {**answer, **guess_notes(model, data, args.size, dense), "notes": list(notes) or _unconfirmed(answer, dense.units)}
         return to_json(found) if args.json else _far_page(found, request.recovery.title(), dense.units)
-    sweeps = _repeated(request, args, model, data)
     found |= {"dense": sweeps[0][0].accuracy.to_dict(), "points": [point.to_dict() for point in _in_order(sweeps[0], args.sparsities)]}
     found |= guess_notes(model, data, args.size, sweeps[0][0].accuracy)
     if args.repeats > 1:
@@ -54,17 +63,18 @@ def sweep(args: argparse.Namespace) -> str:
     return to_json(found) if args.json else _page(found, request.recovery.title(), sweeps[0][0].accuracy.units)
 
 
-def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> list[list[SweepPoint]]:
+def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any, logged: Logged) -> list[list[SweepPoint]]:
     """Carry out the sweep with one seed after the other; later ones measure where the first one did."""
     if args.repeats < 1:
         raise SpecError(f"--repeats must be at least 1; got {args.repeats}")
     if args.repeats > 1 and request.spec.criterion not in SEEDED and not request.recovery.active:
         say("note", "nothing in this setting depends on the seed: all repeats come out the same")
-    kept = None if args.no_store else kept_runs()
+    kept, places = None if args.no_store else kept_runs(), count()
+    told: dict[str, Any] = {"report": lambda point: logged.metrics({"seed": point.seed, **point.figures()}, next(places))}
     if args.cluster is None:
-        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
+        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data, **told)
     with closing(Cluster(args.cluster)) as cluster:
-        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
+        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data, cluster=cluster, **told)
 
 
 def _furthest(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> tuple[Evaluation, dict[str, Any]]:

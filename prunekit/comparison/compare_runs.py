@@ -39,7 +39,8 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     Parameters
     ----------
     run_ids : sequence of str
-        Ids, or prefixes of at least six digits; the dense model's own run stands as the baseline, picked or not.
+        Ids, or prefixes of at least six digits, or names; ``dense`` is the dense model of the others. Its own run stands as the baseline,
+        picked or not.
     store : RunStore
         Where they are kept.
     data : DataId or str, optional
@@ -75,8 +76,11 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
 
 
 def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
-    """Return the runs of some ids or prefixes, each once."""
-    runs = list({run.id: run for run in map(store.find, run_ids)}.values())
+    """Return the runs of some ids, prefixes or names, each once; ``dense`` is the dense model of the first that is another."""
+    others = [store.find(each) for each in run_ids if each.strip().lower() != DENSE.lower()]
+    found = iter(others)
+    named = [_baseline(others, store)[0] if each.strip().lower() == DENSE.lower() and others else next(found, None) for each in run_ids]
+    runs = list({run.id: run for run in named if run is not None}.values())
     if not FEWEST <= len(runs) <= MOST:
         raise PrunekitError(f"pick {FEWEST} to {MOST} different runs to compare; got {len(runs)}")
     if len({run.weights for run in runs}) > 1 or not runs[0].weights:

@@ -31,6 +31,8 @@ from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.base import Task
 from prunekit.tasks.input_form import form_of_data
+from prunekit.tracking.logged import tracked
+from prunekit.tracking.tracker import LogTo
 
 
 class Made(NamedTuple):
@@ -73,6 +75,11 @@ class SweepPoint:
         """Return plain values for JSON."""
         counts = {name: getattr(self.counts, name) for name in ("params", "nonzero", "macs", "effective_macs")}
         return {"requested": self.requested, "sparsity": self.sparsity, self.accuracy.metric.name: self.accuracy.to_dict(), **counts}
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a tracker is told: the metric by its name."""
+        name, seen = self.accuracy.metric.name, self.accuracy
+        return {**self.to_dict(), "achieved": self.sparsity, name: seen.value, f"{name}/low": seen.low, f"{name}/high": seen.high}
 
 
 def split_of(data: Any, split: str) -> Any:
@@ -192,6 +199,7 @@ def sweep(
     task: Task | str | None = None,
     batch_size: int = 256,
     progress: Progress | Tell = QUIET,
+    log_to: LogTo = None,
 ) -> Iterator[SweepPoint]:
     """Measure one setting at several sparsities, without recovery.
 
@@ -213,6 +221,8 @@ def sweep(
         Samples at a time.
     progress : Progress, optional
         Told how far the work is; cancelled, it stops before the next batch.
+    log_to : Tracker or str, optional
+        Told the setting and each point, as for :func:`prunekit.prune`; opened when the first is asked for.
 
     Yields
     ------
@@ -237,7 +247,16 @@ def sweep(
         accuracy = evaluate(made.model, part, task=judge, batch_size=batch_size, progress=progress)
         return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
 
-    return measured(points, len(points), measure, progress)
+    return _told(measured(points, len(points), measure, progress), spec, log_to, progress)
+
+
+def _told(points: Iterator[SweepPoint], spec: PruneSpec, log_to: LogTo, progress: Progress) -> Iterator[SweepPoint]:
+    """Yield the points of a sweep, each told to a tracker first."""
+    with tracked(log_to, f"sweep {spec.mode} {spec.criterion}", progress.warn) as logged:
+        logged.params({"spec": {name: value for name, value in spec.to_dict().items() if name not in ("sparsity", "threshold")}})
+        for place, point in enumerate(points):
+            logged.metrics(point.figures(), place)
+            yield point
 
 
 def measured(

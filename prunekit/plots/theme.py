@@ -66,7 +66,12 @@ def removed(dark: bool, opacity: float) -> str:
 
 def faded(dark: bool, opacity: float) -> str:
     """Return the colour of removed ones laid over the page, as a solid colour: plotly then writes on it in a colour that can be read."""
-    pairs = ((int(_REMOVED[dark][i : i + 2], 16), int(_PAPER[dark][i : i + 2], 16)) for i in (1, 3, 5))
+    return over(_REMOVED[dark], dark, opacity)
+
+
+def over(colour: str, dark: bool, opacity: float) -> str:
+    """Return a hex colour laid over the page, as a solid colour."""
+    pairs = ((int(colour[i : i + 2], 16), int(_PAPER[dark][i : i + 2], 16)) for i in (1, 3, 5))
     return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in pairs)
 
 

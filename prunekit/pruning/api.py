@@ -38,6 +38,8 @@ from prunekit.pruning.zeroed_model import zeroed
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of_data
+from prunekit.tracking.logged import tracked
+from prunekit.tracking.tracker import LogTo
 
 Inputs: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
 
@@ -81,6 +83,7 @@ def prune(
     *,
     input_shape: Inputs | None = None,
     consume: bool = False,
+    log_to: LogTo = None,
 ) -> PruneResult:
     """Prune a copy of a model.
 
@@ -97,6 +100,8 @@ def prune(
     consume : bool
         Use the model up: its weights are pruned where they are, or each is let go once what stays of it is copied, so that a large model
         never stands beside its copy. It is of no other use afterwards.
+    log_to : Tracker or str, optional
+        Told the setting and the counts: a tracker, or ``mlflow``, ``wandb`` or ``tensorboard`` (`prunekit.tracking.open_tracker`).
 
     Returns
     -------
@@ -121,7 +126,15 @@ def prune(
     """
     if not isinstance(spec, PruneSpec):
         raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
-    model = unwrapped(model)
+    with tracked(log_to, f"{spec.mode} {spec.criterion}") as logged:
+        logged.params({"spec": spec.to_dict()})
+        result = _pruned(unwrapped(model), spec, data, input_shape, consume)
+        logged.metrics(result.figures())
+    return result
+
+
+def _pruned(model: nn.Module, spec: PruneSpec, data: HasTest | None, input_shape: Inputs | None, consume: bool) -> PruneResult:
+    """Prune a copy of a model that no wrapper hides."""
     # in inference mode fewer operations can be seen, so couplings would be missed, and the copy could never be trained
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)

@@ -149,6 +149,14 @@ class PruneResult:
         """Layer name to BoolTensor, True where a weight stays, unpacked when first asked for; None for structured pruning."""
         return None if self.packed is None else dict(self.packed)
 
+    def figures(self) -> dict[str, Any]:
+        """Return what was counted, as a tracker is told it."""
+        proof = (
+            {} if self.proof is None else {"proof/error": self.proof.max_relative_error, "proof/output_change": self.proof.output_change}
+        )
+        counts = {"dense": self.before.to_dict(), "pruned": self.after.to_dict()}
+        return {"sparsity": self.achieved.sparsity, "of_all": self.of_all, **counts, **proof}
+
     @property
     def report(self) -> pd.DataFrame:
         """One row for each prunable layer: shapes, requested and achieved sparsity, kept weights."""

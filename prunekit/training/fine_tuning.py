@@ -18,8 +18,10 @@ from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
 from prunekit.pruning.influence import check_influence
 from prunekit.tasks.base import Task
+from prunekit.tracking.logged import Logged, tracked
+from prunekit.tracking.tracker import LogTo
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
-from prunekit.training.result import Tuned
+from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course, rates_of, steps_of
 from prunekit.training.trainer import Report, fit
 from sample_models.recipes import Teaching, TrainRecipe
@@ -100,6 +102,16 @@ class Tuner:
         """What a person should know of the augmentation."""
         return (PLAIN,) if self.recovery.augment and self.moves is None and self.images.are_images else ()
 
+    def telling(self, logged: Logged, report: Report | None) -> Report:
+        """Return what tells a tracker of each epoch, too."""
+
+        def tell(epoch: Epoch) -> None:
+            logged.metrics(epoch.figures(self.task.headline.name), epoch.number)
+            if report is not None:
+                report(epoch)
+
+        return tell
+
     def run(
         self,
         model: nn.Module,
@@ -138,6 +150,7 @@ def fine_tune(
     teacher: nn.Module | None = None,
     report: Report | None = None,
     progress: Progress | Tell = QUIET,
+    log_to: LogTo = None,
 ) -> Tuned:
     """Train a pruned model further on the training part of its data.
 
@@ -158,6 +171,8 @@ def fine_tune(
         Gets an :class:`Epoch` as each ends.
     progress : Progress, optional
         Told how far the work is; cancelled, it stops before the next batch.
+    log_to : Tracker or str, optional
+        Told the setting and each epoch, as for :func:`prunekit.prune`.
 
     Returns
     -------
@@ -185,4 +200,6 @@ def fine_tune(
     """
     progress = Progress.of(progress)
     tuner = Tuner.of(replace(recovery, schedule="one-shot", steps=1), data, teacher, model)
-    return tuner.run(model, tuner.course(recovery.epochs), masks, report=report, progress=progress)
+    with tracked(log_to, "fine-tuning", progress.warn) as logged:
+        logged.params({"recovery": recovery.to_dict()})
+        return tuner.run(model, tuner.course(recovery.epochs), masks, report=tuner.telling(logged, report), progress=progress)

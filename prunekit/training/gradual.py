@@ -15,6 +15,8 @@ from prunekit.models.entries import training_of
 from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape
 from prunekit.pruning.result import PruneResult
+from prunekit.tracking.logged import Logged, tracked
+from prunekit.tracking.tracker import LogTo
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split
@@ -71,6 +73,7 @@ def recover(
     report: Report | None = None,
     progress: Progress | Tell = QUIET,
     consume: bool = False,
+    log_to: LogTo = None,
 ) -> Recovered:
     """Prune a dense model and bring its accuracy back.
 
@@ -97,6 +100,8 @@ def recover(
         Told how far the work is; cancelled, it stops before the next batch.
     consume : bool
         As for :func:`prunekit.prune`, where nothing follows the cut; a recovery keeps the dense model.
+    log_to : Tracker or str, optional
+        Told both settings, each epoch and the counts, as for :func:`prunekit.prune`.
 
     Returns
     -------
@@ -122,8 +127,21 @@ def recover(
     [0.52, 0.6]
     """
     progress = Progress.of(progress)
-    if not recovery.active:
-        return Recovered(_known(prune(model, spec, data, input_shape=input_shape, consume=consume), model), recovery)
+    with tracked(log_to, f"{spec.mode} {spec.criterion}", progress.warn) as logged:
+        logged.params({"spec": spec.to_dict(), **({"recovery": recovery.to_dict()} if recovery.active else {})})
+        if not recovery.active:
+            found = Recovered(_known(prune(model, spec, data, input_shape=input_shape, consume=consume), model), recovery)
+        else:
+            found = _carried_out(model, spec, recovery, data, input_shape, report, progress, logged)
+        logged.metrics(found.result.figures(), len(found.history))
+    return found
+
+
+def _carried_out(  # noqa: PLR0917 (what `recover` takes)
+    model: nn.Module, spec: PruneSpec, recovery: Recovery, data: Any, input_shape: tuple[int, ...] | None, report: Report | None,
+    progress: Progress, logged: Logged,
+) -> Recovered:  # fmt: skip
+    """Cut and train in turns."""
     if recovery.recalibrate:
         norms_of(model)
     settings = settings_of(spec, recovery)
@@ -137,7 +155,7 @@ def recover(
     cut = cutter(model, spec, recovery, data, shape)
     # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
     pass_ = recovery.recalibrate * min(recovery.images / max(len(split), 1), 1.0) / 3
-    work = _Work(model, recovery, data, tuner, report, progress, pass_)
+    work = _Work(model, recovery, data, tuner, report if tuner is None else tuner.telling(logged, report), progress, pass_)
     found = work.carry_out(cut, settings)
     return found if model is dense else found.noting(*ready.notes, *filter(None, [ready.stopped]))
 

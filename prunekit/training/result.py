@@ -40,6 +40,12 @@ class Epoch:
     validation: Evaluation | None
     seconds: float
 
+    def figures(self, metric: str) -> dict[str, Any]:
+        """Return what a tracker is told: the metric under its name, of training and of validation."""
+        seen = {} if self.validation is None else {f"validation/{metric}": self.validation.value}
+        seen |= {} if self.validation is None else {"validation/low": self.validation.low, "validation/high": self.validation.high}
+        return {"loss": self.loss, "lr": self.lr, "sparsity": self.sparsity, f"train/{metric}": self.train_quality, **seen}
+
     def __eq__(self, other: object) -> bool:
         """Compare all but the time."""
         return isinstance(other, Epoch) and _timeless(self) == _timeless(other)

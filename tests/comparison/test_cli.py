@@ -82,3 +82,26 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(runs: list[str], sa
     (tmp_path / "folder").mkdir()
     code, _, err = say("compare", *runs, "--stored", "--csv", str(tmp_path / "folder"))
     assert code == 2 and "cannot write" in err and not list(tmp_path.glob("**/*.part"))
+
+
+def test_a_gate_ends_with_3_where_a_limit_is_broken(runs: list[str], say: Say) -> None:
+    words = ("compare", "dense", runs[1], "--split", "validation", "--json")
+    code, out, err = say(*words, "--fail-below", "0.2", "--fail-if-lost", "0.9")
+    gate = told(out)["gate"]
+    assert code == 0 and err == "" and gate["passed"] and [check["what"] for check in gate["checks"]] == ["value", "lost"]
+    value, lost = (check["value"] for check in gate["checks"])
+    column = told(out)["columns"][0]
+    assert value == column["accuracy"]["value"] and lost == pytest.approx(-column["difference"]["value"])
+    code, out, err = say(*words, "--fail-below", str(value + 0.001), "--fail-if-lost", str(lost - 1e-6))
+    assert code == 3 and not told(out)["gate"]["passed"] and err.count("prunekit: failed: ") == 2
+    assert say(*words, "--fail-below", str(value), "--fail-if-lost", str(lost))[0] == 0
+    assert say(*words, "--fail-below", str(value), "--sure")[0] == 3
+    code, out, err = say("compare", "dense", runs[1], "--stored", "--split", "test", "--fail-below", "0.5")
+    assert code == 2 and "was not measured" in err and out == ""
+    for wrong, expected in (
+        (("--fail-below", "97"), "0.97 for 97 %"),
+        (("--fail-if-lost", "-1"), "at least 0"),
+        (("--sure",), "--sure says"),
+    ):
+        code, _, err = say(*words, *wrong)
+        assert code == 2 and expected in err

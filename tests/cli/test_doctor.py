@@ -1,0 +1,56 @@
+"""`prunekit doctor` says what is installed, what works, and ends with 3 only where something that is needed is broken."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from prunekit.cli import doctor, installation, main
+from prunekit.runtimes.backends import RUNTIMES
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_quick_tells_packages_extras_and_folders(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path / "home"))
+    found = json.loads(run("doctor", "--quick", "--json"))
+    assert found["healthy"] and found["problems"] == [] and found["runtimes"] == [] and found["runs"] == 0
+    asked = {Requirement(row).name for row in PROJECT["dependencies"]}
+    assert {package["name"]: package["version"] for package in found["packages"]} == {name: version(name) for name in asked}
+    assert [extra["name"] for extra in found["extras"]] == list(PROJECT["optional-dependencies"])
+    assert {extra["name"] for extra in found["extras"]} <= installation.EXTRAS.keys()
+    assert {place["name"]: place["path"] for place in found["places"]}["runs and models"] == str(tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+    assert "all that is needed works" in run("doctor", "--quick")
+
+
+def test_a_package_that_is_missing_or_old_is_broken_and_nothing_else_is_tried(capsys, monkeypatch):
+    asked = ("torch>=99", "prunekit-no-such-package>=1", 'numpy>=99; extra == "later"')
+    monkeypatch.setattr(installation, "requirements", lambda: tuple(map(Requirement, asked)))
+    assert main(["doctor"]) == 3
+    out, err = capsys.readouterr()
+    assert f"torch is {version('torch')} here: pip install 'torch>=99'" in err
+    assert "prunekit-no-such-package is not installed: pip install 'prunekit-no-such-package>=1'" in out
+    assert "numpy" not in err and "pip install 'prunekit[later]'" in out and "runtimes" not in out
+
+
+def test_a_folder_that_cannot_be_is_broken(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path / "file"))
+    assert main(["doctor", "--quick", "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert not json.loads(out)["healthy"] and f"nothing can be kept in {tmp_path / 'file'}" in err
+
+
+@pytest.mark.slow
+def test_runtimes_are_really_tried(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "RUNTIMES", {name: RUNTIMES[name] for name in ("eager", "onnxruntime", "csr")})
+    rows = json.loads(run("doctor", "--json"))["runtimes"]
+    assert [(row["name"], row["works"]) for row in rows] == [("eager", True), ("onnxruntime", True), ("csr", True)]
+    assert "of eager" in rows[1]["sentence"]
