@@ -32,7 +32,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Convert formulas that pymdownx.arithmatex marked and roles by which docstrings name what they mean; a flag is not cut at its hyphens."""
+    """Convert formulas that pymdownx.arithmatex marked, and roles by which docstrings name things; keep flags whole."""
     return FLAG.sub(r'<code class="whole">\1</code>', ROLE.sub(linked, FORMULA.sub(drawn, content)))
 
 
