@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBER = re.compile(r"<!-- (?:n:[^>]*|/n) -->")
+FLAG = re.compile(r"<code>([^<\s]{2,30})</code>")
 UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMG]?B|m?s)(?: |$))")
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
 ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):<code>(?P<short>~?)(?P<name>[\w.]+)</code>")
@@ -31,8 +32,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Convert the formulas that pymdownx.arithmatex marked, and the roles by which docstrings name what they mean."""
-    return ROLE.sub(linked, FORMULA.sub(drawn, content))
+    """Convert formulas that pymdownx.arithmatex marked, and roles by which docstrings name things; keep flags whole."""
+    return FLAG.sub(r'<code class="whole">\1</code>', ROLE.sub(linked, FORMULA.sub(drawn, content)))
 
 
 def drawn(formula: re.Match[str]) -> str:

@@ -12,7 +12,8 @@ from prunekit.cli import main
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "howto"
 BLOCK = re.compile(r"```(python|bash)\n(.*?)```", re.DOTALL)
 NAMED = re.compile(r"# (\w+\.py)\n")
-WALKED = {"classifier", "text", "detector", "recommender"}
+OWN = {"classifier", "text", "detector", "recommender"}
+FOLLOWED = {*OWN, "ci", "programs"}
 LONG = {"latency", "export", "check"}
 """Commands that wait for a process of their own, which the tests of these commands cover: at night all run."""
 
@@ -48,18 +49,30 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", sorted(WALKED))
+@pytest.mark.parametrize("page", sorted(OWN))
 def test_a_page_can_be_followed(page, folder, capsys):
     ran = follow(page, without=LONG)
     assert {"inspect", "prune"} <= set(ran) and capsys.readouterr().out.count("proved: ") >= ran.count("prune")
 
 
+@pytest.mark.slow
+def test_a_gate_lets_a_good_model_pass(folder, capsys):
+    assert follow("ci", without=LONG) == ["prune", "compare"]
+    assert capsys.readouterr().out.count("passed: ") == 2
+
+
+@pytest.mark.slow
+def test_a_tracker_of_ones_own_is_told_of_each_epoch(folder, capsys):
+    assert follow("programs") == []
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2", "2"]
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("page", sorted(WALKED))
+@pytest.mark.parametrize("page", sorted({*OWN, "ci"}))
 def test_a_page_can_be_followed_to_its_end(page, folder):
     assert LONG & set(follow(page))
 
 
-def test_every_page_with_something_to_run_is_walked():
-    own = {path.stem for path in PAGES.glob("*.md") if NAMED.search(path.read_text(encoding="utf-8"))}
-    assert own == WALKED
+def test_every_page_with_something_to_run_is_followed():
+    runnable = {path.stem for path in PAGES.glob("*.md") if BLOCK.search(path.read_text(encoding="utf-8"))}
+    assert runnable - {"commands"} == FOLLOWED  # tests/test_readme.py runs the commands
