@@ -211,7 +211,7 @@ def test_named_blocks_all_go_and_nothing_else_unless_a_share_is_asked_for_too():
 
 
 def test_all_kinds_of_units_in_any_order_are_the_default():
-    assert PruneSpec(mode="structured", units=["heads", "head dimensions", "channels"]) == PruneSpec(mode="structured")
+    assert PruneSpec(mode="structured", units=["heads", "experts", "head dimensions", "channels"]) == PruneSpec(mode="structured")
     assert PruneSpec(mode="structured", units=["head dimensions", "heads"]).units == ("heads", "head dimensions")
 
 
