@@ -4,7 +4,7 @@ import streamlit as st
 
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
-from prunekit.ui.export import PAGE, export
+from prunekit.ui.export import PAGE, export, folders
 from prunekit.ui.state.session import settings
 
 show.heading(PAGE)
@@ -18,6 +18,6 @@ with show.plain_errors():
         if run is not None:
             export.figures(run, kept)
             export.export(run, kept)
-            export.folder(run)
+            folders.section(run)
     show.section("Take an archive in")
     export.taking_in(kept)

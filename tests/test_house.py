@@ -15,7 +15,7 @@ FLOORS = {
     package: floor
     for floor, packages in enumerate(
         (
-            "discovery errors formatting",
+            "colours discovery errors formatting",
             "config statistics tracking",
             "local_code",
             "tasks",

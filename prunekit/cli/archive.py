@@ -10,6 +10,7 @@ from prunekit.cli.tables import byte_text, quality_text, short, table
 from prunekit.errors import SpecError
 from prunekit.experiments.archive.exporting import export_folder, export_run
 from prunekit.experiments.archive.importing import import_archive
+from prunekit.experiments.archive.model_explorer import export_model_explorer
 from prunekit.experiments.archive.repeating import repeat
 from prunekit.experiments.home import store
 from prunekit.experiments.records import QUALITY
@@ -17,10 +18,13 @@ from prunekit.experiments.records import QUALITY
 
 def export(args: argparse.Namespace) -> str:
     """Write a run as an archive, every form of its model checked without prunekit."""
-    if (args.out is None) == (args.hugging_face is None):
-        raise SpecError("say where to: --out FILE.zip for an archive, or --hugging-face DIR for a folder of transformers")
+    if sum(each is not None for each in (args.out, args.hugging_face, args.model_explorer)) != 1:
+        others = "--hugging-face DIR for a folder of transformers, or --model-explorer DIR for Google's Model Explorer"
+        raise SpecError(f"say where to: --out FILE.zip for an archive, {others}")
     if args.hugging_face is not None:
         return _folder(args)
+    if args.model_explorer is not None:
+        return _explored(args)
     found = export_run(args.run, args.out, progress=progress_to(sys.stderr))
     if args.json:
         return to_json(found.to_dict())
@@ -36,6 +40,17 @@ def _folder(args: argparse.Namespace) -> str:
     if args.json:
         return to_json({"run": run.id, "path": str(written), "class": opens})
     return f"written to {written}: transformers.{opens}.from_pretrained opens it without prunekit, checked here with the same answers"
+
+
+def _explored(args: argparse.Namespace) -> str:
+    """Write a run for Model Explorer."""
+    found = export_model_explorer(store().find(args.run).id, args.model_explorer, progress=progress_to(sys.stderr))
+    if args.json:
+        return to_json(found.to_dict())
+    lines = [f"written to {found.folder}: {', '.join(found.files)} ({found.layers} layers)"]
+    lines += [f"! no node of the program takes the weight of {', '.join(found.missing)}"] * bool(found.missing)
+    data = ",".join(str(found.folder / name) for name in found.files[1:])
+    return "\n".join([*lines, f"open it: model-explorer {found.folder / found.files[0]} --node_data_paths={data}"])
 
 
 def import_(args: argparse.Namespace) -> str:

@@ -199,6 +199,8 @@ def _archives(commands: Any) -> None:
     export.add_argument("--out", metavar="FILE.zip", help="where to; an archive that is there is replaced at the end")
     ours = "write a folder instead that AutoModel...from_pretrained opens without prunekit: of hf: models whose layers are alike"
     export.add_argument("--hugging-face", metavar="DIR", help=ours)
+    explorer = "write a folder instead for Google's Model Explorer: model.pt2, and sparsity, kept channels and sensitivity as node data"
+    export.add_argument("--model-explorer", metavar="DIR", help=explorer)
     _json_flag(export)
     taking = _command(commands, "import", "archive", "Take an archive in as a run; nothing in it is executed.")
     taking.set_defaults(function="import_")

@@ -43,11 +43,12 @@ SCOPE = OneOf(
     },
 )
 UNITS = OneOf(
-    dict(zip(choices.UNITS, ("Channels", "Heads", "Dimensions of heads"), strict=True)),
+    dict(zip(choices.UNITS, ("Channels", "Heads", "Dimensions of heads", "Experts"), strict=True)),
     {
         "channels": "of convolutions and linear layers",
         "heads": "of attention go whole: the queries, keys and values of one",
         "head dimensions": "every head loses as many, so that all stay equally wide",
+        "experts": "with their places in the router that chooses between them",
     },
 )
 TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs", "Bytes on disk"), strict=True)))

@@ -21,7 +21,18 @@ from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.cluster.worker import Call, Loaded
 from prunekit.experiments.experiment import Keeper
-from prunekit.experiments.identity import OF_SPEC, as_before, data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
+from prunekit.experiments.identity import (
+    OF_SPEC,
+    as_before,
+    data_hash,
+    digest,
+    for_task,
+    installed,
+    run_id,
+    this_machine,
+    trained_on,
+    weights_of,
+)
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import Request
 from prunekit.experiments.run_list import dense_run
@@ -115,6 +126,22 @@ def observe(request: SensitivityRequest, loaded: Loaded, progress: Progress, her
 def stored(request: SensitivityRequest, store: RunStore, model: nn.Module, data: Any) -> Sensitivity | None:
     """Return what the store holds of a request, whole or not yet, or None."""
     return _Place(request, model, data).read(store)
+
+
+def latest(store: RunStore, weights: str, mode: str) -> Sensitivity | None:
+    """Return the latest sensitivity that is stored of a dense model, on whatever data it was measured, or None.
+
+    Parameters
+    ----------
+    store : RunStore
+        Where runs are kept.
+    weights : str
+        What tells the dense model from others, as `Run.weights` holds it.
+    mode : {"unstructured", "structured"}
+        What was taken from each layer.
+    """
+    rows = store.measurements(run_id(weights, None, None))
+    return next((_opened(row) for row in rows if row.what == WHAT and not row.earlier and row.value.get("mode") == mode), None)
 
 
 class _Place:

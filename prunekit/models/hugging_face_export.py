@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from prunekit.errors import ModelError, PrunekitError
+from prunekit.errors import ModelError, PrunekitError, named
 from prunekit.models.attention.transformers_sizes import sizes_in_step
 from prunekit.models.drafts import draft, put
 from prunekit.models.hugging_face import HEAD, Pooled
@@ -28,9 +28,10 @@ INNER = ("gate_proj", "up_proj", "fc1", "lin1", "c_fc", "dense_h_to_4h", "wi", "
 """What the first layer of an MLP is called; BERT's is `dense` in a module `intermediate`."""
 STACKS = ("layers", "h", "layer", "blocks", "block")
 WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "d_ff")
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 UNEVEN = (
-    "Prune structured with scope uniform, so that every layer loses as much, in multiples that fit the heads (--round), and hold what the "
-    "configuration cannot say (--layers)"
+    f"Prune structured with {named('scope')} uniform, so that every layer loses as much, in multiples that fit the heads "
+    f"({named('round_to')}), and leave what the configuration cannot say out of {named('layers')}"
 )
 SHOWN = ("logits", "last_hidden_state")
 
@@ -120,8 +121,22 @@ def pruned_config(model: nn.Module) -> Any:
     key = next((name for name in WIDTHS if hasattr(config, name)), "")
     if inner and key:
         setattr(config, key, inner)
+    for name, size in _experts(layers[0], config).items():
+        setattr(config, name, size)
     _check(model, config)
     return config
+
+
+def _experts(layer: nn.Module, config: Any) -> dict[str, int]:
+    """Return how many experts a layer has and how wide one is, by the configuration's names; nothing where it has none."""
+    found: dict[str, int] = {}
+    for module in layer.modules():
+        sizes = sizes_in_step(module) if type(getattr(module, "num_experts", None)) is int else {}
+        found |= {name: sizes["num_experts"] for name in EXPERTS if "num_experts" in sizes and hasattr(config, name)}
+        inner = next((sizes[name] for name in ("intermediate_dim", "intermediate_size", "expert_dim") if name in sizes), 0)
+        width = next((name for name in ("moe_intermediate_size", *WIDTHS) if hasattr(config, name)), "")
+        found |= {width: inner} if inner and width else {}
+    return found
 
 
 def _heads(layer: nn.Module, attention: nn.Module | None, sizes: dict[str, int], config: Any) -> tuple[int, int, int] | None:
@@ -154,7 +169,7 @@ def _check(model: nn.Module, config: Any) -> None:
     if getattr(config, "head_dim", 0) and "head_dim" not in type(config)().to_dict():  # told above of what it does not know
         advice = (
             f"It knows no size of a head but divides hidden size by heads, {config.hidden_size} by {config.num_attention_heads} here, so "
-            "that fewer heads would come out wider. Let MLP width or whole layers (--remove-layers) go instead of heads, or keep this "
+            "that fewer heads would come out wider. Let MLP width or whole layers go instead of heads, or keep this "
             "model in a folder or an archive of prunekit"
         )
     try:
@@ -249,5 +264,6 @@ def _save(inner: Any, config: Any, made: Path) -> None:
     if found.keys() != expected.keys() or not off <= rounding(inner):
         raise ModelError(
             f"{type(inner).__name__} made of its configuration answers otherwise ({off:.2g} of the largest output): what went is more than "
-            "its configuration can say, as single dimensions of heads that turn by position. Let heads, widths or layers go whole (--units)"
+            "its configuration can say, as single dimensions of heads that turn by position. Let heads, widths or layers go whole: choose "
+            f"other {named('units')}"
         )

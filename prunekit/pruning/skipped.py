@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from prunekit.models.layers import channel_layers, inputs_of, prunable_layers, w
 from prunekit.models.meta_copy import PRUNABLE_TYPES
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.structured.axis_sizes import within
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.plan import Plan, Removal
+from prunekit.pruning.structured.unit_kinds import EXPERTS
 
 NOT_CHOSEN, INPUTS = "not chosen", "only its inputs go along"
 STAYS = " stays whole: "
@@ -75,7 +77,8 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
         short = {name: inputs for name in chosen if (inputs := inputs_of(model, name)) < m}
         reasons |= {name: f"{inputs} input{'s' * (inputs > 1)} make{'s' * (inputs == 1)} no block of {m}" for name, inputs in short.items()}
         chosen = set(chosen) - short.keys()
-    part = _masked(model, chosen) if plan is None else _moving(plan)
+    part = _masked(model, chosen) if plan is None else _moving(plan.graph, plan.groups, plan.blocks)
+    experts = set() if plan is None else _moving(plan.graph, [group for group in plan.groups if group.kind == EXPERTS])
     layers = channel_layers(model) if plan is not None else prunable_layers(model)
     found = []
     for name, module, own in _owners(model):
@@ -83,7 +86,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
         named = [known for known in (name, *own) if known in layers]
         made = [pair for known in named for pair in _outputs(model, known, plan)]
         moves = [(first.get(id(parameter), ""), axis) for parameter in own.values() for axis in range(parameter.dim())]
-        taking = any(pair in part for pair in (made or moves)) or (plan is not None and name in plan.rows)
+        taking = any(pair in part for pair in (made or moves)) or not experts.isdisjoint(moves) or (plan is not None and name in plan.rows)
         if taking or not fresh or (plan is not None and within(name, plan.blocks)):
             continue
         reason = reasons.get(named[0], NOT_CHOSEN) if named else _kind(module, plan is not None)
@@ -110,11 +113,9 @@ def _masked(model: nn.Module, chosen: Collection[str]) -> set[tuple[str, int]]:
     return {(first[id(weight)], axis) for weight in weights for axis in range(weight.dim())}
 
 
-def _moving(plan: Plan) -> set[tuple[str, int]]:
-    """Return the axes that may lose elements under a plan, whether or not they do."""
-    atoms = [group.atoms for group in plan.groups]
-    everything = Removal(plan.graph, np.concatenate([np.empty(0, np.int64), *atoms]), blocks=plan.blocks)
-    return set(everything.masks)
+def _moving(graph: ChannelGraph, groups: Iterable[Group], blocks: tuple[str, ...] = ()) -> set[tuple[str, int]]:
+    """Return the axes that may lose elements where groups do, whether or not they do."""
+    return set(Removal(graph, np.concatenate([np.empty(0, np.int64), *(group.atoms for group in groups)]), blocks=blocks).masks)
 
 
 def _owners(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, nn.Parameter]]]:

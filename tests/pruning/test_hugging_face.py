@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.models.hugging_face_export import export_hugging_face
 from prunekit.models.layers import prunable_layers
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
@@ -170,3 +171,21 @@ def test_the_configuration_says_what_the_layers_are_where_they_agree(name):
     result = prune(model, spec, input_shape=given)
     assert any("stays" in limit and "config." in limit for limit in result.limits)
     assert model.config.hidden_size == 64
+
+
+@pytest.mark.parametrize("setting", [{"units": ("experts",), "sparsity": 0.5}, {"target": "params", "sparsity": 0.4}])
+def test_a_configuration_says_how_many_experts_are_left(tmp_path, setting):
+    kind, config, options = WORD_MODELS["mixtral"]
+    torch.manual_seed(0)
+    model = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
+    ids = torch.arange(10)[None]
+    result = prune(
+        model, PruneSpec(mode="structured", scope="uniform", round_to=8 if "target" in setting else 1, **setting), input_shape=ids
+    )
+    again = type(model).from_pretrained(export_hugging_face(result.model, tmp_path / "out"))
+    torch.testing.assert_close(again.eval()(ids).logits, result.model(ids).logits, rtol=1e-5, atol=1e-5)
+    left = again.config.num_local_experts
+    assert 2 <= left < 4 or "units" not in setting
+    if "units" in setting:
+        gone = {module.name for module in result.skipped}
+        assert left == 2 and not any("experts" in name for name in gone), "experts that lost matrices take part"

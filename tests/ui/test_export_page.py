@@ -119,7 +119,7 @@ def test_a_run_of_transformers_is_offered_as_a_folder_or_told_why_not(tab, tmp_p
     name = hf_folders.write(tmp_path / "dense", "llama")
     run = save(AccuracyRequest(ModelId(name), None, PruneSpec(mode="structured", sparsity=0.5, scope=scope, layers=UP)), store())
     one = tab("export", opened=run.id[:12])
-    one.click("folder_start").wait(lambda: downloads(one) or one.app.info, 60)
+    one.click("transformers_start").wait(lambda: downloads(one) or one.app.info, 60)
     if scope == "global":
         assert "cannot say what this model is" in one.app.info[0].value and not downloads(one)
         return

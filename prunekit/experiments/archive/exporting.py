@@ -34,7 +34,9 @@ FORMS = (ONNX, EXPORTED)
 REQUEST, FORM = "request.json", "form.safetensors"
 
 
-def make_forms(folder: Path, shape: Sequence[int], progress: Progress = QUIET) -> dict[str, dict[str, Any]]:
+def make_forms(
+    folder: Path, shape: Sequence[int], progress: Progress = QUIET, names: Sequence[str] = FORMS, *, fixed: bool = False
+) -> dict[str, dict[str, Any]]:
     """Write ``model.onnx`` and ``model.pt2`` into a folder that holds the weights and what builds the architecture.
 
     Parameters
@@ -45,22 +47,28 @@ def make_forms(folder: Path, shape: Sequence[int], progress: Progress = QUIET) -
         Of one sample, or an `InputForm`.
     progress
         As for :func:`prunekit.experiments.archive.export_run`.
+    names : sequence of str
+        Which of the two.
+    fixed : bool
+        Whether ``model.pt2`` takes one sample at a time anyway, for what reads no open axes.
 
     Returns
     -------
     dict
-        Name of the file -> ``error`` (why it could not be made; "") and ``batch`` (1 where it takes one sample at a time; 0 for any).
+        Name of the file -> ``error`` (why it could not be made; ""), ``batch`` (1 where it takes one sample at a time; 0 for any) and,
+        of ``model.pt2``, ``operations`` (state name of a weight -> the nodes of its graph that take it).
     """
     request = folder.parent / REQUEST
     if isinstance(shape, InputForm):
         write(shape.example, folder.parent / FORM)
-    request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
+    told = {"folder": str(folder), "shape": list(shape), "names": list(names), "fixed": fixed}
+    request.write_text(json.dumps(told), encoding="utf-8")
     died = ""
     try:
         run_child(request, 1, progress=progress, work=WORK)
     except LatencyError as error:
         died = str(error)
-    return {name: _form_result(folder, name, died) for name in FORMS}
+    return {name: _form_result(folder, name, died) for name in names}
 
 
 def note_of(folder: Path, name: str) -> Path:

@@ -7,6 +7,7 @@ import json
 import math
 import runpy
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import RuntimeFault
-from prunekit.experiments.archive.exporting import FORM, FORMS, note_of
+from prunekit.experiments.archive.exporting import FORM, note_of
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
 from prunekit.latency.worker import in_a_process
@@ -33,24 +34,25 @@ from prunekit.tasks.stored_batch import read
 WORDS = {ONNX: "writing model.onnx", EXPORTED: "writing model.pt2"}
 
 
-def make(folder: Path, shape: tuple[int, ...], name: str) -> None:
+def make(folder: Path, shape: tuple[int, ...], name: str, fixed: bool = False) -> None:
     """Write one file, and a note that says what came of it."""
     counters.volunteer()
-    found = {"error": "", "batch": 0}
+    found: dict[str, Any] = {"error": "", "batch": 0}
     try:
         model = _model(folder)
         if name == ONNX:
             export_onnx(model, shape, folder / name)
         else:
-            found["batch"] = export_program(model, shape, folder / name)
+            found["batch"] = export_program(model, shape, folder / name, (1,) if fixed else (2, 1))
+            found["operations"] = operations_of(torch.export.load(folder / name))
     except Exception as error:
         (folder / name).unlink(missing_ok=True)
         found["error"] = str(error) if isinstance(error, RuntimeFault) else traced_reason(error)
     note_of(folder, name).write_text(json.dumps(found), encoding="utf-8")
 
 
-def export_program(model: nn.Module, shape: tuple[int, ...], path: Path) -> int:
-    """Write a model as torch.export does, for any batch where its code allows that.
+def export_program(model: nn.Module, shape: tuple[int, ...], path: Path, batches: Sequence[int] = (2, 1)) -> int:
+    """Write a model as torch.export does, for any batch where its code allows that; by ``batches`` of 1 alone for one sample.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def export_program(model: nn.Module, shape: tuple[int, ...], path: Path) -> int:
     RuntimeFault
         If it cannot be exported at all.
     """
-    for batch in (2, 1):
+    for batch in batches:
         try:
             with silence():
                 _save(model, shape, batch, path)
@@ -89,6 +91,21 @@ def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> N
     for node in program.graph_module.graph.nodes:
         node.meta.pop("stack_trace", None)
     torch.export.save(program, path)
+
+
+def operations_of(program: Any) -> dict[str, list[str]]:
+    """Return the nodes of an exported program that take each parameter, views of it left out, by the parameter's name in the model."""
+    taken = program.graph_signature.inputs_to_parameters  # a constant of the program has no name of the model's
+    held = {node: taken[node.name] for node in program.graph_module.graph.nodes if node.op == "placeholder" and node.name in taken}
+    found: dict[str, list[str]] = {}
+    for node in program.graph_module.graph.nodes:
+        sources = {held[each] for each in node.all_input_nodes if each in held}
+        if node.op != "placeholder" and sources and all(each in held for each in node.all_input_nodes) and len(sources) == 1:
+            held[node] = next(iter(sources))  # a view, or what is computed of one weight alone
+        elif node.op != "output":
+            for name in sources:
+                found.setdefault(name, []).append(node.name)
+    return found
 
 
 def _everybodys(out: Any) -> bool:
@@ -133,8 +150,8 @@ def make_all(path: Path, say: Say) -> dict[str, object]:
     folder, form = Path(told["folder"]), Path(told["folder"]).parent / FORM
     shape = InputForm.of(read(form)) if form.is_file() else tuple(told["shape"])
     load_exporter()
-    for place, name in enumerate(FORMS):
-        ended = in_a_process(make, folder, shape, name, alive=partial(say, place / len(FORMS), WORDS[name]))
+    for place, name in enumerate(told["names"]):
+        ended = in_a_process(make, folder, shape, name, told["fixed"], alive=partial(say, place / len(told["names"]), WORDS[name]))
         if ended:
             (folder / name).unlink(missing_ok=True)
             note_of(folder, name).write_text(json.dumps({"error": f"{WORDS[name]}: {ended}", "batch": 0}), encoding="utf-8")

@@ -160,6 +160,7 @@ class Tracker:
         self._chosen: dict[int, tuple[Tensor, Ids]] = {}
         self._computed: list[tuple[Ids, str]] = []
         self._routed: set[int] = set()
+        self.experts: list[Ids] = []
         self._blank: set[int] = set()
         self.cutting: set[str] = set()  # modules of which each piece of an axis may shrink by itself
         self.rehearsed = False  # whether what a smaller copy's Python does not carry is found later
@@ -255,6 +256,7 @@ class Tracker:
                 if found.size == experts.size:
                     self.variables.tie(experts, found, self.at("choice of experts"))
                     self._routed.add(id(found))
+                    self.experts.append(experts)
                     return True
         return False
 

@@ -31,8 +31,8 @@ class Group:
         The removable units, in order of their index; removing one removes the same channel from all the layers.
     couplings : tuple of Coupling
         Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
-    kind : {"channels", "heads", "head dimensions"}
-        What one unit is: a channel of every layer, a whole head of attention, or the same dimension of each of its heads.
+    kind : {"channels", "heads", "head dimensions", "experts"}
+        What one unit is: a channel of every layer, a whole head of attention, the same dimension of each of its heads, or a whole expert.
     least : int
         How many of the units have to stay, such as the experts that every token is given to.
     multiple : int

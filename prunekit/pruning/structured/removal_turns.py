@@ -25,10 +25,14 @@ class Stairs:
         One for each group.
     turns : ndarray of int
         Which ladder climbs one level, turn after turn.
+    even : ndarray of int or None
+        Where all groups give the same share: the numbers of turns after which groups of one size have given as many, as those of layers
+        that are built alike; from 0 to all.
     """
 
     ladders: tuple[Ladder, ...]
     turns: Ids
+    even: Ids | None = None
 
     @classmethod
     def of(cls, ladders: tuple[Ladder, ...], scope: str, forms: Mapping[str, Hashable] | None = None) -> Stairs:
@@ -50,7 +54,10 @@ class Stairs:
         keys = [_by_share(ladder) if scope == "uniform" else _by_score(ladder) for ladder in ladders]
         if scope == "isomorphic":
             keys = _by_form(ladders, keys, forms or {})
-        return cls(ladders, np.concatenate(whose)[np.argsort(np.concatenate(keys), kind="stable")].astype(np.int64))
+        every = np.concatenate(keys)
+        order = np.argsort(every, kind="stable")
+        even = np.append(np.flatnonzero(np.diff(every[order], prepend=-np.inf)), every.size) if scope == "uniform" else None
+        return cls(ladders, np.concatenate(whose)[order].astype(np.int64), even)
 
     def levels(self, turns: int) -> Ids:
         """Return the level of each ladder after so many turns."""

@@ -68,7 +68,7 @@ class Meter:
         return removal.removed_macs() if self.unit == "macs" else removal.removed_params(self.parameters)
 
 
-def climb(stairs: Stairs, value: Value, wanted: int) -> Ids:
+def climb(stairs: Stairs, value: Value, wanted: int, stops: Ids | None = None) -> Ids:
     """Return the levels after the number of turns that comes nearest to what is wanted.
 
     Parameters
@@ -79,14 +79,17 @@ def climb(stairs: Stairs, value: Value, wanted: int) -> Ids:
         From levels to what goes.
     wanted : int
         In the same unit.
+    stops : ndarray of int, optional
+        The numbers of turns to choose from, growing; any where not given.
     """
-    low, high = 0, stairs.turns.size
+    turns = np.arange(stairs.turns.size + 1) if stops is None else stops
+    low, high = 0, turns.size - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if value(stairs.levels(middle)) < wanted else (low, middle)
+        low, high = (middle + 1, high) if value(stairs.levels(turns[middle])) < wanted else (low, middle)
     before = max(low - 1, 0)
-    short, over = (abs(value(stairs.levels(turns)) - wanted) for turns in (before, low))
-    return stairs.levels(before if short < over else low)
+    short, over = (abs(value(stairs.levels(turns[place])) - wanted) for place in (before, low))
+    return stairs.levels(turns[before if short < over else low])
 
 
 def refine(stairs: Stairs, levels: Ids, value: Value, wanted: int, good: int) -> Ids:
@@ -132,7 +135,12 @@ def _moves(stairs: Stairs, levels: Ids) -> list[Ids]:
 
 
 def solve(stairs: Stairs, value: Value, wanted: int, total: int) -> Ids:
-    """Return the levels at which as nearly as possible ``wanted`` goes, in the order of the stairs where that is near enough."""
+    """Return the levels at which as nearly as possible ``wanted`` goes, in the order of the stairs where that is near enough.
+
+    Where all groups give the same share, groups of one size give as many where that comes near enough: layers that were alike stay so.
+    """
+    if stairs.even is not None and abs(value(levels := climb(stairs, value, wanted, stairs.even)) - wanted) <= TOLERANCE * total:
+        return levels
     levels = refine(stairs, climb(stairs, value, wanted), value, wanted, round(FINE * total))
     choices = math.prod(ladder.levels.size for ladder in stairs.ladders)
     if abs(value(levels) - wanted) <= TOLERANCE * total or choices > FEW:

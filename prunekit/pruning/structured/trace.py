@@ -116,6 +116,8 @@ class Facts:
         Norms by module name -> variables of the axis that they work on.
     heads : tuple of ndarray
         Variables of the axes of products of activations along which each index has a product of its own: heads of attention.
+    experts : tuple of ndarray
+        Variables of the axes along which experts are packed that a router chooses from.
     routes : tuple of (ndarray, int)
         Variables of the axes of which so many have to stay: so many of them are chosen, such as experts, or their deviation is taken.
     multiples : tuple of (ndarray, int)
@@ -158,6 +160,7 @@ class Facts:
     held: tuple[str, ...] = ()
     uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     pieces: tuple[Ids, ...] = ()
+    experts: tuple[Ids, ...] = ()
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -310,8 +313,8 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
         *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held)), watcher.uses),
-        pieces=tuple(tracker.pieces),
-    )
+        pieces=tuple(tracker.pieces), experts=tuple(tracker.experts),
+    )  # fmt: skip
 
 
 def _leave_unread(watcher: _Watcher, variables: Variables) -> None:

@@ -1,4 +1,4 @@
-"""What one removable unit is: a channel, a whole head of attention, or one dimension of every head."""
+"""What one removable unit is: a channel, a whole head of attention, one dimension of every head, or a whole expert."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prunekit.models.attention.heads import adapters, heads_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
 from prunekit.pruning.structured.trace import Facts
 
-HEADS, DIMENSIONS = "heads", "head dimensions"
+HEADS, DIMENSIONS, EXPERTS = "heads", "head dimensions", "experts"
 
 
 def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, str]:
-    """Return the kind of every atom that stands on packed queries, keys and values, or for whole heads of any attention.
+    """Return the kind of every atom that stands on packed queries, keys and values, for whole heads of any attention, or for experts.
 
     Heads are what products of activations are apart by: a key-value head goes with its query heads, or of query heads one in each group.
 
@@ -27,7 +27,7 @@ def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, st
     Returns
     -------
     dict of int to str
-        Atom to ``"heads"`` or ``"head dimensions"``; all others are channels.
+        Atom to ``"heads"``, ``"head dimensions"`` or ``"experts"``; all others are channels.
     """
     found: dict[int, str] = {}
     for name, module, known in adapters(model):
@@ -40,6 +40,7 @@ def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, st
                 found[atom] = HEADS
             elif heads[atom] == count and places[atom] < width:
                 found[atom] = DIMENSIONS
+    found |= {atom: EXPERTS for ids in facts.experts for atom in solution.atoms(solution.label[ids])[1].tolist()}
     if not facts.heads:
         return found
     wide = {atom for ids in facts.outputs.values() for atom in _repeated(solution.atoms(solution.label[ids])[1])}

@@ -12,7 +12,7 @@ from prunekit.formatting import plural
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.unit_kinds import DIMENSIONS, HEADS
+from prunekit.pruning.structured.unit_kinds import DIMENSIONS, EXPERTS, HEADS
 from prunekit.ui.components import show
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cache import shared
@@ -93,8 +93,8 @@ class Shrinking:
     @property
     def units(self) -> str:
         """Return what one removes, in words: ``16 channels``, ``6 × 8 channels``, ``12 heads``, ``64 dimensions of each head``."""
-        if self.group.kind == HEADS:
-            return plural(self.group.size, "head")
+        if self.group.kind in (HEADS, EXPERTS):
+            return plural(self.group.size, self.group.kind.removesuffix("s"))
         if self.group.kind == DIMENSIONS:
             return f"{plural(self.group.size, 'dimension')} of each head"
         each = {member.each for member in self.members}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from prunekit.errors import ModelError, PrunekitError
-from prunekit.experiments.archive.exporting import export_folder, export_run
+from prunekit.errors import PrunekitError
+from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import Exported
 from prunekit.experiments.home import home
@@ -24,7 +21,6 @@ from prunekit.experiments.run_list import ALL, EARLIER, best_accuracy, in_passin
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import count, size
-from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.reports.table import model_name, short_title
 from prunekit.tasks.classification import ACCURACY
 from prunekit.ui import routes
@@ -76,10 +72,10 @@ def _meant(runs: Mapping[str, Run], store: RunStore) -> str:
 def _called(run: Run, names: Mapping[str, str]) -> str:
     """Return a run's name where it has one, its model, and what was done to it."""
     name = names.get(run.id, "")
-    return f"{name}: {_title(run)}" if name else _title(run)
+    return f"{name}: {title_of(run)}" if name else title_of(run)
 
 
-def _title(run: Run) -> str:
+def title_of(run: Run) -> str:
     """Return the model's name without folders, and what was done to it."""
     model, what = model_name(run), short_title(run)
     return f"{model}, {'dense' if what.endswith(model) else what}"
@@ -117,74 +113,6 @@ def export(run: Run, store: RunStore) -> None:
         )
 
 
-def folder(run: Run) -> None:
-    """Offer a run of a model of transformers as a folder of its own kind, or say why it cannot be one."""
-    if not str(run.model.get("name", "")).startswith(HUGGING_FACE):
-        return
-    show.section("As a folder of transformers")
-    key = measuring.key_of("folder", run.id)
-    job, found = board().get(key), measuring.finished(key)
-    ready = isinstance(found, Folder) and found.path.is_file()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Make it again" if ready else "Make the folder", key="folder_start", icon=":material/folder_zip:", on_click=_write_folder,
-            args=(run, key), disabled=job is not None and job.active,
-        )  # fmt: skip
-        if ready:
-            st.download_button(
-                f"Download ({size(found.path.stat().st_size)})", data=found.path.read_bytes, mime="application/zip", type="primary",
-                file_name=file_name(run).replace(".zip", "-transformers.zip"), icon=":material/download:", on_click="ignore",
-                key="folder_download",
-            )  # fmt: skip
-        with st.popover("Copy as command", icon=":material/terminal:"):
-            st.code(f"prunekit export {run.id[:DIGITS]} --hugging-face DIR", language="shell", wrap_lines=True)
-    measuring.panel(key)
-    if ready:
-        st.success(
-            f"`transformers.{found.opens}.from_pretrained` opens it without prunekit: tried here, with the same answers.",
-            icon=":material/verified:",
-        )
-    elif isinstance(found, Folder):
-        st.info(show.plain(found.why), icon=":material/block:")
-    elif job is None or not job.active:
-        st.caption(
-            "Weights, a `config.json` with every size, and the tokeniser: where layers are alike (scope “every layer gives equally”)."
-        )
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder of transformers, zipped, with the class that opens it; or why there is none."""
-
-    path: Path
-    opens: str = ""
-    why: str = ""
-
-
-def _write_folder(run: Run, key: str) -> None:
-    """Make the folder in the background; a button's callback."""
-    session.change(opened=run.id[:DIGITS])
-    board().drop(key)
-
-    def work(job: Job) -> Folder:
-        kept = home() / "archives"
-        kept.mkdir(parents=True, exist_ok=True)
-        target = kept / f"{run.id[:DIGITS]}-transformers.zip"
-        job.progress(0.1, "opening the run")
-        with tempfile.TemporaryDirectory(dir=kept) as private:
-            try:
-                made, opens = export_folder(run.id, Path(private) / target.stem, board().store)
-            except ModelError as error:  # a configuration cannot say what it is
-                return Folder(target, why=str(error))
-            job.progress(0.7, "packing")
-            packed = shutil.make_archive(str(Path(private) / "packed"), "zip", private, made.name)
-            Path(packed).replace(target)
-        _tidy(kept)
-        return Folder(target, opens)
-
-    measuring.start(key, f"Folder of {_title(run)}", work)
-
-
 def _start(run: Run, key: str) -> None:
     """Make the archive in the background; a button's callback."""
     session.change(opened=run.id[:DIGITS])  # a later run does not push it out of view
@@ -193,13 +121,13 @@ def _start(run: Run, key: str) -> None:
     def work(job: Job) -> Exported:
         folder = home() / "archives"
         made = export_run(run.id, folder / f"{run.id[:DIGITS]}.zip", board().store, progress=job.progress)
-        _tidy(folder)
+        tidy(folder)
         return made
 
-    measuring.start(key, f"Archive of {_title(run)}", work)
+    measuring.start(key, f"Archive of {title_of(run)}", work)
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """Remove all but the latest archives."""
     latest = sorted(folder.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in latest[MOST_OF_A_CLASS if rules.active() else MOST_ARCHIVES :]:
@@ -208,7 +136,7 @@ def _tidy(folder: Path) -> None:
 
 def file_name(run: Run) -> str:
     """Return what a run's archive is called where it is downloaded."""
-    words = re.sub(r"[^A-Za-z0-9._]+", "-", _title(run)).strip("-.").lower()
+    words = re.sub(r"[^A-Za-z0-9._]+", "-", title_of(run)).strip("-.").lower()
     return f"{words[:60].strip('-.') or 'run'}-{run.id[:6]}.zip"
 
 

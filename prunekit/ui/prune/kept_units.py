@@ -29,6 +29,7 @@ UNITS = {
     "embedding": ("dimension", "dimensions"),
     "heads": ("head", "heads"),
     "head dimensions": ("dimension", "dimensions of each head"),
+    "experts": ("expert", "experts"),
 }
 SHORT = {**{name: many for name, (_, many) in UNITS.items()}, "head dimensions": "of each head"}
 MOST_SHOWN = 160  # characters of one list in the table

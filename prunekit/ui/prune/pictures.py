@@ -54,6 +54,7 @@ def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation]
 
 WHOLE = " stays whole: "
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
+KINDS = {"channels": "channels", "heads": "heads", "head dimensions": "dimensions", "experts": "experts"}
 OF_WHAT = {
     "weights": "of the ticked layers",
     "channels": "of the ticked layers",
@@ -83,7 +84,8 @@ def _unit(view: View) -> str:
     kinds = {group.kind for group in view.cut.groups} if isinstance(view.cut, Plan) and view.unit == "channels" else set()
     if not kinds - {"channels"}:
         return UNITS[view.unit]
-    return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
+    named = [kind for kind in KINDS if kind in kinds and (kind != "head dimensions" or "channels" not in kinds)]
+    return " and ".join(filter(None, (", ".join(KINDS[kind] for kind in named[:-1]), KINDS[named[-1]])))
 
 
 def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
