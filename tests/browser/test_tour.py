@@ -32,7 +32,7 @@ class Camera:
         page.mouse.move(2, 2)  # no tooltip in the picture
         self.tab.idle(pictures=True)
         if top is not None:
-            top.evaluate("element => element.scrollIntoView()")
+            top.evaluate("element => { element.style.scrollMarginTop = '90px'; element.scrollIntoView(); }")  # below the bar of the page
         if self.kept:
             page.wait_for_timeout(1500)  # what moves comes to rest; nobody looks at the other pictures
         page.screenshot(path=self.folder / f"{name}.png")
@@ -58,7 +58,7 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab.go(f"layers?model=cifar10_resnet20&{SETTING}")
     graph = tab.page.get_by_text("The model as a graph")
     graph.click()
-    tab.page.locator(".st-key-graph_body .js-plotly-plot").wait_for()
+    tab.page.locator(".st-key-graph_open .js-plotly-plot").wait_for()
     camera.take("graph", 900, graph)
     tab.go(f"prune?{SETTING}")
     press(tab, "Save as run", "Saved as run")
