@@ -16,7 +16,7 @@ FLOORS = {
     for floor, packages in enumerate(
         (
             "colours discovery errors formatting",
-            "config statistics tracking",
+            "config notebook statistics tracking",
             "local_code",
             "tasks",
             "models",

@@ -14,6 +14,7 @@ from prunekit.comparison.metrics import METRICS, PARTS, Metric, metrics_of
 from prunekit.comparison.quality_words import quality_of
 from prunekit.evaluation.quality import by_chance, chance_sentence
 from prunekit.formatting import listed
+from prunekit.notebook import card, notes, table
 from prunekit.runtimes.backends import RUNTIMES
 
 
@@ -115,6 +116,15 @@ class Comparison:
     def column(self, letter: str) -> Column:
         """Return a column by its letter, the dense model's too."""
         return next(column for column in self.all if column.letter == letter)
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: the answer, and the figures of all columns."""
+        told: list[tuple[object, ...]] = [("", *(column.called if column is not self.baseline else "dense" for column in self.all))]
+        for metric in self.metrics.values():
+            values = [metric.value(column) for column in self.all]
+            told.append((metric.title, *(None if value is None else metric.text(value) for value in values)))
+        header = ["", *(column.letter for column in self.all)]
+        return card("Comparison", f"{self.answer}.", table(header, told), notes(filter(None, (self.caution, *self.doubts))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

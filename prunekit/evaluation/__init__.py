@@ -6,7 +6,7 @@ from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sizes import Sizes, file_bytes, sizes
-from prunekit.evaluation.sweep import SweepPoint, sweep
+from prunekit.evaluation.sweep import Sweep, SweepPoint, sweep
 
 __all__ = [
     "Assessment",
@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "Sizes",
     "Snapshot",
+    "Sweep",
     "SweepPoint",
     "accuracy_of",
     "assess",

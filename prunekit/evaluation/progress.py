@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -50,7 +55,9 @@ class Progress:
 
     @classmethod
     def of(cls, tell: Tell | None, cancel: threading.Event | None = None) -> Progress:
-        """Return the progress that a plain function, and an event, stand for."""
+        """Return the progress that a plain function, and an event, stand for; in a notebook nothing stands for a bar."""
+        if tell is QUIET and cancel is None and "ipykernel" in sys.modules and Bar.free():
+            return replace(QUIET, tell=Bar())
         return replace(tell, cancel=cancel or tell.cancel) if isinstance(tell, Progress) else cls(tell, cancel)
 
     @property
@@ -85,7 +92,41 @@ class Progress:
 
 
 QUIET = Progress()
-"""Tells nobody, and is never cancelled."""
+"""Tells nobody, and is never cancelled; what people call in a notebook draws a bar in its place (`Progress()` is one that does not)."""
+
+
+FORMAT = "{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left  {desc}"
+
+
+class Bar:
+    """A bar of tqdm: drawn once the work takes longer than a moment, gone with the work; one at a time in a thread."""
+
+    shown = threading.local()
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self.shown.bar = weakref.ref(self)
+
+    @classmethod
+    def free(cls) -> bool:
+        """Whether no other bar stands for work that this is a part of."""
+        other = getattr(cls.shown, "bar", None)
+        return other is None or other() is None
+
+    def __call__(self, fraction: float, text: str) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            made = importlib.import_module("tqdm.auto").tqdm  # only where somebody looks at it
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # without ipywidgets it is a line of text
+                self._bar = made(total=1.0, bar_format=FORMAT, delay=0.5, leave=False)
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(max(0.0, min(fraction, 1.0) - self._bar.n))
+
+    def __del__(self) -> None:
+        """Take the bar away with the work that moved it."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import DataError
+from prunekit.notebook import card, table
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, Metric
@@ -183,6 +185,21 @@ class Evaluation:
             except DataError:  # undefined on these samples, or of columns that are not kept
                 continue
         return {"accuracy": self.to_dict() if self.is_accuracy else None, "metric": self.metric.name, "metrics": told}
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: the metric with its interval, and the task's other metrics."""
+        rows = [(each.metric.title, each.text(), each.interval()) for each in (self, *self._more())]
+        return card(
+            f"{self.metric.title} {self.text()}", f"On {self.n:,} {self.units}; intervals are of 95 %.", table(["", "", "between"], rows)
+        )
+
+    def _more(self) -> list[Evaluation]:
+        """Return the task's other metrics, those that these observations define."""
+        found = []
+        for metric in self.task.metrics if self.task is not None else ():
+            with suppress(DataError):
+                found += [self.under(metric)] if metric.name != self.metric.name else []
+        return found
 
     @property
     def units(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
+from prunekit.formatting import count as short_count
+from prunekit.formatting import percent
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.inputs import form_for
 from prunekit.models.layers import weight_of
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
+from prunekit.notebook import card, curve, table
 from prunekit.pruning.api import carry_out, update
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.structured.grouping import trace
@@ -80,6 +84,43 @@ class SweepPoint:
         """Return what a tracker is told: the metric by its name."""
         name, seen = self.accuracy.metric.name, self.accuracy
         return {**self.to_dict(), "achieved": self.sparsity, name: seen.value, f"{name}/low": seen.low, f"{name}/high": seen.high}
+
+
+class Sweep(Iterator[SweepPoint]):
+    """The points of a sweep as they are measured: an iterator that keeps what came.
+
+    Attributes
+    ----------
+    points : list of SweepPoint
+        Measured so far.
+    """
+
+    def __init__(self, coming: Iterator[SweepPoint]) -> None:
+        self._coming, self.points = coming, list[SweepPoint]()
+
+    def __next__(self) -> SweepPoint:
+        """Measure the next point."""
+        self.points.append(next(self._coming))
+        return self.points[-1]
+
+    def _repr_html_(self) -> str:
+        """Return the curve so far for a notebook."""
+        if not self.points:
+            return card("Sweep", "Nothing is measured yet: each step of the iteration measures a point.")
+        points = sorted(self.points, key=lambda point: point.sparsity)
+        metric = points[0].accuracy.metric
+        places = [(p.sparsity, p.accuracy.value, p.accuracy.low, p.accuracy.high) for p in points]
+        ends = [value for place in places for value in place[1:] if not math.isnan(value)]
+        about = (percent(places[0][0]), f"{percent(places[-1][0])} removed"), (metric.format(min(ends)), metric.format(max(ends)))
+        rows = [(percent(p.sparsity), p.accuracy.text(), p.accuracy.interval(), *map(short_count, _counted(p))) for p in points]
+        drawn = curve(places, *about, f"{metric.title} by share removed") if len(points) > 1 else ""
+        header = ["removed", metric.title, "between", "parameters", "not zero", "MACs"]
+        return card(f"{metric.title} against sparsity", drawn, table(header, rows, "points"))
+
+
+def _counted(point: SweepPoint) -> tuple[int, int, int]:
+    """Return what a point holds."""
+    return point.counts.params, point.counts.nonzero, point.counts.macs
 
 
 def split_of(data: Any, split: str) -> Any:
@@ -200,7 +241,7 @@ def sweep(
     batch_size: int = 256,
     progress: Progress | Tell = QUIET,
     log_to: LogTo = None,
-) -> Iterator[SweepPoint]:
+) -> Sweep:
     """Measure one setting at several sparsities, without recovery.
 
     Parameters
@@ -224,10 +265,10 @@ def sweep(
     log_to : Tracker or str, optional
         Told the setting and each point, as for :func:`prunekit.prune`; opened when the first is asked for.
 
-    Yields
-    ------
-    SweepPoint
-        As soon as it is measured.
+    Returns
+    -------
+    Sweep
+        An iterator, which gives each point as soon as it is measured, and keeps them.
 
     Raises
     ------
@@ -247,7 +288,7 @@ def sweep(
         accuracy = evaluate(made.model, part, task=judge, batch_size=batch_size, progress=progress)
         return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
 
-    return _told(measured(points, len(points), measure, progress), spec, log_to, progress)
+    return Sweep(_told(measured(points, len(points), measure, progress), spec, log_to, progress))
 
 
 def _told(points: Iterator[SweepPoint], spec: PruneSpec, log_to: LogTo, progress: Progress) -> Iterator[SweepPoint]:

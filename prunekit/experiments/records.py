@@ -14,6 +14,8 @@ from prunekit.errors import StoreError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments import stored_metric
 from prunekit.experiments.identity import IDENTITY, installed, measurement_id, this_machine
+from prunekit.formatting import count
+from prunekit.notebook import card, table
 from prunekit.tasks.classification import ACCURACY
 
 KINDS = RUN_KINDS
@@ -84,6 +86,13 @@ class Run:
     def earlier(self) -> bool:
         """Whether an earlier version made it, and it cannot be vouched for what it was made of."""
         return self.identity < IDENTITY
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook."""
+        names = {"params": "parameters", "nonzero": "not zero", "macs": "MACs", "effective_macs": "effective MACs"}
+        rows = [("id", self.id[:12]), ("kind", self.kind), ("model", self.model.get("name")), ("made", self.created)]
+        rows += [(title, count(self.info[name])) for name, title in names.items() if self.info.get(name) is not None]
+        return card(self.title, table([], rows))
 
 
 @dataclass(frozen=True)

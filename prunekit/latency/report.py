@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from prunekit.evaluation.quality import Evaluation, quality_document
+from prunekit.formatting import milliseconds, ratio_span, times
 from prunekit.latency.ratio import Ratio, speed_words
+from prunekit.notebook import KEPT, bar, card, notes, table
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
 from prunekit.tasks.phases import PASS, Group
@@ -237,6 +239,33 @@ class LatencyReport:
             "energy": self.energy,
             "checked_on": self.checked_on,
         }
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: a row for each candidate in each runtime, and why some could not be measured."""
+        slowest = max((row.median_ms or 0.0 for row in self.candidates), default=0.0) or 1.0
+        rows = [(row.title, *self._where(row), self._bar(row, slowest), *self._times(row)) for row in self.candidates if row.error is None]
+        header = ["", "batch", "threads", "median, ms", "times as fast", "between", "in its runtime"]
+        failed = [f"{row.title}: {row.error}" for row in self.candidates if row.error is not None]
+        about = f"Measured in turns on this machine, {self.device}; intervals are of 95 %."
+        return card("Latency", about, table(header, rows), notes(failed))
+
+    @staticmethod
+    def _where(row: CandidateLatency) -> tuple[object, ...]:
+        """Return under which conditions a row was measured."""
+        phase = "" if row.phase == PASS else f", {row.phase}"
+        return f"{row.batch}{phase}{f', {row.length} tokens' if row.length else ''}", row.threads
+
+    @staticmethod
+    def _bar(row: CandidateLatency, slowest: float) -> str:
+        """Return a median as a bar."""
+        return bar((row.median_ms or 0.0) / slowest, milliseconds(row.median_ms or 0.0), KEPT)
+
+    def _times(self, row: CandidateLatency) -> tuple[str | None, ...]:
+        """Return how many times as fast a row is as the baseline, and as the baseline's model in the same runtime; None of itself."""
+        base = self.baseline(*row.group)
+        total = None if row.ratio is None or row is base else row.ratio.speed
+        within = None if row.within is None or row.name == base.name else row.within.speed
+        return total and times(total[0]), total and ratio_span(*total[1:]), within and f"{times(within[0])} ({ratio_span(*within[1:])})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``length``, ``phase``, ``round``, ``ms``."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.formatting import count, error, percent, shape
 from prunekit.models.cost import Counts, share_of_all
+from prunekit.notebook import bar, card, notes, table
 from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.skipped import Skipped
@@ -156,6 +158,21 @@ class PruneResult:
         )
         counts = {"dense": self.before.to_dict(), "pruned": self.after.to_dict()}
         return {"sparsity": self.achieved.sparsity, "of_all": self.of_all, **counts, **proof}
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: what went, the counts before and after, and each layer."""
+        done, gone = self.achieved, "gone" if self.spec.mode == "structured" else "zero"
+        lead = f"{percent(done.sparsity)} removed: {done.removed:,} of {done.total:,} {done.unit}; "
+        lead += f"of all parameters {percent(self.of_all)} are {gone}."
+        names = {"params": "parameters", "nonzero": "not zero", "macs": "MACs", "effective_macs": "effective MACs"}
+        sides = [(title, *(count(getattr(side, name)) for side in (self.before, self.after))) for name, title in names.items()]
+        layers = [
+            (layer.name, layer.type, shape(layer.shape_before), shape(layer.shape_after), bar(layer.sparsity, percent(layer.sparsity)))
+            for layer in self.layers
+        ]
+        proof = "" if self.proof is None else f"Proved: as zeroing does, to {error(self.proof.max_relative_error)} (1e-4 is allowed)."
+        parts = (table(["", "before", "after"], sides), table(["layer", "type", "before", "after", "removed"], layers, "layers"))
+        return card(f"{self.spec.mode}, {self.spec.criterion}", lead, *parts, proof, notes(self.limits))
 
     @property
     def report(self) -> pd.DataFrame:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from markupsafe import Markup
 from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.quality import Evaluation
+from prunekit.formatting import percent
+from prunekit.notebook import card, curve, notes, table
 from prunekit.pruning.result import PruneResult
 
 
@@ -58,6 +62,11 @@ class Epoch:
         """Return plain values for JSON."""
         plain = {name: getattr(self, name) for name in ("number", "sparsity", "lr", "loss", "train_quality")}
         return {**plain, "validation": self.validation and self.validation.to_dict(), "seconds": self.seconds}
+
+
+def _validated(epoch: Epoch) -> tuple[str | None, str | None]:
+    """Return what was measured after an epoch, with its interval."""
+    return (None, None) if epoch.validation is None else (epoch.validation.text(), epoch.validation.interval())
 
 
 def _timeless(epoch: Epoch) -> tuple[object, ...]:
@@ -127,6 +136,22 @@ class Recovered:
     def model(self) -> nn.Module:
         """The pruned and recovered model."""
         return self.result.model
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: the learning curve, and what was removed."""
+        done = [epoch for epoch in self.history if epoch.validation is not None]
+        seen = [epoch.validation for epoch in done if epoch.validation is not None]
+        places = [(float(epoch.number), one.value, one.low, one.high) for epoch, one in zip(done, seen, strict=True)]
+        drawn = Markup("")
+        if len(places) > 1:
+            metric, values = seen[0].metric, [value for place in places for value in place[1:] if not math.isnan(value)]
+            ends = (metric.format(min(values)), metric.format(max(values)))
+            drawn = curve(places, (f"epoch {done[0].number}", f"epoch {done[-1].number}"), ends, f"{metric.title} by epoch, validation")
+        rows = [(each.number, percent(each.sparsity), f"{each.lr:.2g}", f"{each.loss:.4f}", *_validated(each)) for each in self.history]
+        epochs = table(["epoch", "removed", "learning rate", "loss", "validation", "between"], rows, "epochs") if rows else ""
+        kept = f"Epoch {self.best} was kept." if self.best else ""
+        said = notes((*self.notes, *filter(None, [self.stopped])))
+        return card(self.recovery.title() or "no recovery", drawn, epochs, kept, said) + self.result._repr_html_()
 
     def noting(self, *more: str) -> Recovered:
         """Return the same with further notes, each said once."""

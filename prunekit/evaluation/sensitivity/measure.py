@@ -21,7 +21,9 @@ from prunekit.evaluation.sensitivity.faster_form import faster_form
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
 from prunekit.evaluation.sensitivity.scan import Elsewhere, Scan, Seen, stages
+from prunekit.formatting import count, percent
 from prunekit.models.running import task_of
+from prunekit.notebook import card, notes, shaded, table
 from prunekit.tasks.base import Task
 from prunekit.tasks.batches import samples_at
 from prunekit.tasks.classification import ACCURACY
@@ -114,6 +116,19 @@ class Sensitivity:
     dense: Evaluation
     layers: tuple[LayerSensitivity, ...]
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: a row for each layer, what it loses on a ground that is the stronger the more it is."""
+        metric = self.dense.metric
+        lost = [[metric.loss(self.dense.value, point.accuracy.value) for point in layer.points] for layer in self.layers]
+        most = max((value for row in lost for value in row), default=0.0) or 1.0
+        rows = [
+            (layer.name, count(layer.params), *(shaded(p.accuracy.text(), loss / most) for p, loss in zip(layer.points, row, strict=True)))
+            for layer, row in zip(self.layers, lost, strict=True)
+        ]
+        header = ["layer", "parameters", *(percent(point.requested, 0) for point in (self.layers[0].points if self.layers else ()))]
+        about = f"Each pruned alone ({self.mode}, {self.criterion}), {self.images:,} {self.dense.units}; dense {self.dense.text()}."
+        return card(f"Sensitivity: {metric.phrase} by the share removed", about, table(header, rows, "layers"), notes(self.notes))
 
     @property
     def done(self) -> bool:
