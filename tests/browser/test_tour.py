@@ -46,6 +46,14 @@ def press(tab, name, until):
     tab.idle()
 
 
+def look_at_graph(tab, camera):
+    tab.go(f"layers?model=cifar10_resnet20&{SETTING}")
+    title = tab.page.get_by_text("The model as a graph")
+    title.click()
+    tab.page.locator(".st-key-graph_open .js-plotly-plot").wait_for()
+    camera.take("graph", 900, title)
+
+
 def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab, home = visitor
     tab.page.set_default_timeout(LONG)
@@ -55,11 +63,7 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     camera.take("start", 1150)
     tab.go(f"layers?{SETTING}&pick=0-1")
     camera.take("layers", 1150)
-    tab.go(f"layers?model=cifar10_resnet20&{SETTING}")
-    graph = tab.page.get_by_text("The model as a graph")
-    graph.click()
-    tab.page.locator(".st-key-graph_open .js-plotly-plot").wait_for()
-    camera.take("graph", 900, graph)
+    look_at_graph(tab, camera)
     tab.go(f"prune?{SETTING}")
     press(tab, "Save as run", "Saved as run")
     tab.go("prune?mode=unstructured&sparsity=90")
