@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "tour.md"
 LONG = 240_000
-STOPS = ("start", "layers", "prune", "sensitivity", "accuracy", "recover", "find", "latency", "compare", "trade-off", "export")
+STOPS = ("start", "layers", "graph", "prune", "sensitivity", "accuracy", "recover", "find", "latency", "compare", "trade-off", "export")
 SETTING = "mode=structured&sparsity=50"
 
 
@@ -26,11 +26,13 @@ class Camera:
         self.tab, self.folder, self.kept, self.taken = tab, folder, kept, []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def take(self, name, height):
+    def take(self, name, height, top=None):
         page = self.tab.page
         page.set_viewport_size({"width": 1280, "height": height})
         page.mouse.move(2, 2)  # no tooltip in the picture
         self.tab.idle(pictures=True)
+        if top is not None:
+            top.evaluate("element => { element.style.scrollMarginTop = '90px'; element.scrollIntoView(); }")  # below the bar of the page
         if self.kept:
             page.wait_for_timeout(1500)  # what moves comes to rest; nobody looks at the other pictures
         page.screenshot(path=self.folder / f"{name}.png")
@@ -44,6 +46,14 @@ def press(tab, name, until):
     tab.idle()
 
 
+def look_at_graph(tab, camera):
+    tab.go(f"layers?model=cifar10_resnet20&{SETTING}")
+    title = tab.page.get_by_text("The model as a graph")
+    title.click()
+    tab.page.locator(".st-key-graph_open .js-plotly-plot").wait_for()
+    camera.take("graph", 900, title)
+
+
 def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab, home = visitor
     tab.page.set_default_timeout(LONG)
@@ -53,6 +63,7 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     camera.take("start", 1150)
     tab.go(f"layers?{SETTING}&pick=0-1")
     camera.take("layers", 1150)
+    look_at_graph(tab, camera)
     tab.go(f"prune?{SETTING}")
     press(tab, "Save as run", "Saved as run")
     tab.go("prune?mode=unstructured&sparsity=90")
