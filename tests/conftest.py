@@ -7,6 +7,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from prunekit import cli
+from tests import schemas
+
 # How many examples a property gets is the profile's matter, not the test's: few while working, the same ones at every run of CI, and many
 # at random at night. No test asserts a time: machines differ, and a first call loads libraries.
 settings.register_profile("dev", deadline=None, max_examples=10)
@@ -42,6 +45,22 @@ def pytest_collection_modifyitems(config, items):
 def _own_home(tmp_path_factory):
     """Keep runs in a folder of this session: nothing of the user is read or written."""
     os.environ["PRUNEKIT_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_of_their_schema():
+    """Hold whatever a command prints with ``--json``, in any test, against the schema that is published for it."""
+    real = cli._answer
+
+    def answer(args):
+        found = real(args)
+        if getattr(args, "json", False):
+            schemas.check(args, found if isinstance(found, str) else found.text)
+        return found
+
+    cli._answer = answer
+    yield
+    cli._answer = real
 
 
 @pytest.fixture(scope="session")

@@ -39,15 +39,20 @@ def _run(argv: Sequence[str] | None) -> int:
     """Parse and carry out; whatever models and libraries print on the way goes to stderr."""
     _plugins(argv)
     args = build_parser().parse_args(argv)
-    module = importlib.import_module(f"prunekit.cli.{args.module}")  # torch is only loaded by commands that need it
     with contextlib.redirect_stdout(sys.stderr):
-        found = getattr(module, args.function)(args)
+        found = _answer(args)
     text, code, said = found if isinstance(found, Refusal) else (found, 0, ())
     if text:
         _write(text)
     for sentence in said:
         print(f"prunekit: {sentence}", file=sys.stderr)
     return code
+
+
+def _answer(args: argparse.Namespace) -> str | Refusal:
+    """Carry a command out; torch is only loaded by those that need it."""
+    answer: str | Refusal = getattr(importlib.import_module(f"prunekit.cli.{args.module}"), args.function)(args)
+    return answer
 
 
 def _plugins(argv: Sequence[str] | None) -> None:
