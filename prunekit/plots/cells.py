@@ -154,8 +154,8 @@ def flat(colour: str) -> Scale:
 
 
 def bar(low: str, middle: str, high: str, ends: tuple[float, float], dark: bool) -> dict[str, object]:
-    """Return a slim colour bar above the picture, beside a legend of one name."""
-    place = {"orientation": "h", "x": 0.24, "xanchor": "left", "y": 1, "yanchor": "bottom", "ypad": 4, "xpad": 0}
+    """Return a slim colour bar above the picture, across from a legend of one name."""
+    place = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "ypad": 4, "xpad": 0}
     look = {"thickness": 9, "lenmode": "pixels", "len": 160, "outlinewidth": 0, "ticks": ""}
     ticks = {"tickvals": [ends[0], sum(ends) / 2, ends[1]], "ticktext": [low, middle, high]}
     return {**place, **look, **ticks, "tickfont": {"color": theme.muted(dark), "size": 12}}

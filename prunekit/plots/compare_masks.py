@@ -81,7 +81,7 @@ def overlap_by_layer(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         marker={"color": theme.KEPT}, hovertemplate=f"<b>%{{{'y' if flat else 'x'}}}</b><br>{told}",
     )  # fmt: skip
     chance = go.Scatter(**_along(frame["expected"], frame["layer"], flat), mode="markers", name="by chance", marker=look, hoverinfo="skip")
-    fig = theme.figure([bar, chance], dark=dark, height=64 + 28 * len(frame) if flat else 360, bargap=0.35)
+    fig = theme.figure([bar, chance], dark=dark, height=100 + 28 * len(frame) if flat else 360, bargap=0.35)
     share = {"range": [0, 1.02], "tickformat": ".0%", "title_text": "kept by both, of what either keeps"}
     layers = list(frame["layer"])
     if flat:

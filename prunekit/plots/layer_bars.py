@@ -147,7 +147,7 @@ def _axes(flat: bool, names: list[str], lost: bool = False) -> dict[str, object]
     return {"yaxis": share, "xaxis": {"showticklabels": False, "showgrid": False, "title": title, "type": "category"}}
 
 
-ACROSS = 56
+ACROSS = 28
 
 
 def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
@@ -177,7 +177,7 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         hovertemplate="%{y}: %{customdata:,} bytes<extra></extra>",
     )
     # each bar and its label side by side: about `ACROSS` letters go across the picture
-    ends = [number / (1 - min(len(text) / ACROSS, 0.7)) for number, text in zip(frame["bytes"], frame["text"], strict=True)]
+    ends = [number / (1 - min(len(text) / ACROSS, 0.8)) for number, text in zip(frame["bytes"], frame["text"], strict=True)]
     most = float(frame["bytes"].max()) if len(frame) else 1.0
     axes = {
         "xaxis": {"visible": False, "range": [0, max(1.5 * max(most, 1.0), *ends, 0)]},

@@ -168,7 +168,7 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """
     sides = [(_sides(row.shape_before), _sides(row.shape_after), row.layer) for row in frame.itertuples()]
     gap = 0.05 * sum(before[1] for before, _, _ in sides)
-    fig, left = theme.figure(dark=dark, height=250, margin={"t": 4, "b": 4}), gap
+    fig, left = theme.figure(dark=dark, height=250, margin={"t": 4, "b": 4, "l": 24}), gap
     tallest = max(before[0] for before, _, _ in sides)
     for before, after, name in sides:
         _box(

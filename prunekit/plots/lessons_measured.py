@@ -132,7 +132,7 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
     )
     fig.update_annotations(font={"size": 13, "color": theme.muted(dark)})
     fig.update_xaxes(tickformat=".0%", range=[0, 1.4], tickvals=[0, 0.5, 1], row=1, col=1)
-    fig.update_xaxes(tickformat=".0%", range=[0, 1.25], tickvals=[0, 0.5, 1], row=1, col=2)
+    fig.update_xaxes(tickformat=".0%", range=[0, 1.6], tickvals=[0, 0.5, 1], row=1, col=2)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     return fig
 

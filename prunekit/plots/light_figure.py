@@ -63,6 +63,15 @@ class LightFigure(go.Figure):  # type: ignore[misc]  # plotly has no types
         return go.Figure, (self.to_dict(),)
 
 
+def plain_parts(figure: go.Figure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return traces and layout as dictionaries, without making objects of them."""
+    if isinstance(figure, LightFigure) and PLAIN in vars(figure):
+        data, layout = vars(figure)[PLAIN]
+        return data, layout
+    told = figure.to_dict()
+    return list(told["data"]), told["layout"]
+
+
 def _sent(value: Any) -> Any:
     """Return a property as it is sent."""
     if isinstance(value, dict):

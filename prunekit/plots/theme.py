@@ -129,6 +129,7 @@ def template(dark: bool = False) -> go.layout.Template:
         hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left", "namelength": -1},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
         bargap=0.15,
+        annotationdefaults={"bgcolor": fade(_PAPER[dark], 0.8)},  # words lie over lines, not under them
         separators=".\u202f",  # 1 234.5, with a thin space
     )
     return go.layout.Template(layout=layout)

@@ -1,5 +1,7 @@
 """The router: reads the address, shows the sidebar, runs one page."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from prunekit.ui import routes
@@ -9,6 +11,7 @@ from prunekit.ui.shared import model_cache
 from prunekit.ui.state import session
 
 st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
+st.html(Path(__file__).with_name("style.css"))
 st.logo(show.wordmark(), size="large", link=None)
 with show.plain_errors(stop=False):
     model_cache.register_launch()

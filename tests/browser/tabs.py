@@ -113,8 +113,8 @@ class Tab:
         return self.page.locator("h1").first.inner_text()
 
     def metric(self, label):
-        """Return a big number; for a moment it may stand twice, or not at all."""
+        """Return a big number without its tag; for a moment it may stand twice, or not at all."""
         box = self.page.locator('[data-testid="stMetric"]').filter(has_text=label)
         value = box.locator('[data-testid="stMetricValue"]')
         self._wait(lambda: value.count() == 1, f"one “{label}”")
-        return value.inner_text()
+        return re.sub(r"\s*(measured|estimated|counted)$", "", value.inner_text())

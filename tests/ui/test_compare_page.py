@@ -94,7 +94,7 @@ def test_the_answer_stands_first_and_the_address_holds_the_picks(tab, ids):
     assert found.answer in htmls(one)
     assert htmls(one).index(found.answer) < htmls(one).index("<table>")
     assert one.metric("Accuracy kept").value.startswith(f"{100 * found.column(found.best).accuracy.value:.1f}")
-    order = [htmls(one).index(f"● {letter}") for letter in "ABC"]
+    order = [htmls(one).index(f"</span> {letter}</b>") for letter in "ABC"]
     assert order == sorted(order)
 
 

@@ -42,5 +42,5 @@ def test_a_page_that_measures_does_so_by_the_headline_metric(tab, page, button):
 
 def test_start_tells_the_headline_metric_of_a_sample_on_its_card(tab):
     one = tab(model="diabetes_mlp")
-    assert one.metric("R²").value == "0.491"
+    assert one.metric("R²").value.startswith("0.491")
     assert any("0.491" in word and "R²" in word and "n = 100" in word for word in said(one))

@@ -175,18 +175,15 @@ def choose(now: Settings, loaded: Loaded) -> None:
     """Show the list of settings, and how to add one."""
     st.markdown("**Settings on the picture**")
     for place, curve in enumerate(curves_of(now)):
-        name, away = st.columns([7, 1], vertical_alignment="center", gap="xsmall")
-        name.html(f'<span style="color:{run_colour(place, show.dark())}">●</span> {label(now, curve)}')
-        if now.curves:
-            away.button(
-                "",
-                key=f"drop_{place}",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=_remove,
-                args=(curve,),
-                help="Take this setting away",
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall"):
+            st.html(
+                f'<span style="color:{run_colour(place, show.dark())}" aria-hidden="true">●</span> {label(now, curve)}', width="stretch"
             )
+            if now.curves:
+                st.button(
+                    "", key=f"drop_{place}", icon=":material/close:", type="tertiary", on_click=_remove, args=(curve,),
+                    help="Take this setting away",
+                )  # fmt: skip
     with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
         new = _new(now, bool(table_rows.open_tables(loaded.source)))
         st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))

@@ -215,25 +215,26 @@ def _take_rows(key: str, ids: tuple[str, ...]) -> None:
 
 
 def _columns(several: bool) -> dict[str, Any]:
-    """Return how the columns look."""
+    """Return how the columns look; those that are None can be shown from the menu of the table."""
     column = st.column_config
+    made = None if several else column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD", width=95)
     return {
-        "name": column.TextColumn("Name", pinned=True, width=130),
-        "run": column.TextColumn("Run", pinned=True, width=290),
+        "name": column.TextColumn("Name", pinned=True, width=110),
+        "run": column.TextColumn("Run", pinned=True, width=200),
         "model": column.TextColumn("Model") if several else None,
-        "kind": column.TextColumn("Kind", width=90),
+        "kind": column.TextColumn("Kind", width=75),
         "accuracy": column.NumberColumn(
-            "Accuracy", format="%.1f %%", width=95, help="On most images that it was measured on; test images first."
+            "Accuracy", format="%.1f %%", width=80, help="On most images that it was measured on; test images first."
         ),
         "quality": column.TextColumn("Quality", width=130, help="On most samples that it was measured on; test samples first."),
         "good": None,
-        "n": column.NumberColumn("n", format="localized", width=60),
-        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),
-        "params": column.NumberColumn("Non-zero", format="localized", width=80),
-        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=80),
+        "n": column.NumberColumn("n", format="localized", width=55),
+        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=90),
+        "params": None,
+        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=75),
         "tags": column.ListColumn("Tags", width=110),
         "note": column.TextColumn("Note", width=110),
-        "made": column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD HH:mm", width=130),
-        "id": column.TextColumn("Id", width=110),
+        "made": made,
+        "id": None,
         "passing": None,
     }

@@ -81,12 +81,11 @@ def strip(runs: list[Run], found: Comparison | None, store: RunStore) -> None:
     letters = {} if found is None else {column.run.id: column.letter for column in found.all}
     for place, (box, run) in enumerate(zip(st.columns(len(runs), gap="small"), runs, strict=True)):
         letter = letters.get(run.id, "ABCDEF"[place])
-        with box.container(border=True, height="stretch", gap=None):
-            name, away = st.columns([6, 1], gap="xsmall")
-            name.html(_chip(letter, run, store.label(run.id).name, show.dark()))
-            away.container(horizontal=True, horizontal_alignment="right").button(
+        with box.container(border=True, height="stretch", gap=None), st.container(horizontal=True, wrap=False, gap="xsmall"):
+            st.html(_chip(letter, run, store.label(run.id).name, show.dark()), width="stretch")
+            st.button(
                 "", key=f"let_go_{run.id}", icon=":material/close:", type="tertiary", on_click=picked_runs.toggle, args=(run.id,),
-                help=f"Let {letter} go",
+                help=f"Take {letter} out",
             )  # fmt: skip
 
 
@@ -96,7 +95,7 @@ def _chip(letter: str, run: Run, name: str, dark: bool) -> str:
     lines = [f"<b>{escape(name)}</b>"] if name else []
     lines += [f'<span style="opacity:.75">{escape(model_name(run))}</span>', *([] if what == model_name(run) else [escape(what)])]
     return (
-        f'<span style="color:{colour};font-weight:700;font-size:1.15rem">● {escape(letter)}</span> '
+        f'<b style="font-size:1.15rem"><span style="color:{colour}" aria-hidden="true">●</span> {escape(letter)}</b> '
         f'<span style="font-size:.92rem;overflow-wrap:anywhere">{"<br>".join(lines)}</span>'
     )
 

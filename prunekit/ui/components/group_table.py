@@ -60,10 +60,10 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     column = st.column_config
     config = {
         "tick": column.CheckboxColumn("Prune", width=65, pinned=True),
-        "group": column.TextColumn("Layers that shrink together", width=255, pinned=True),
+        "group": column.TextColumn("Layers that shrink together", width=220, pinned=True),
         "tied": column.TextColumn("Tied by", width=110),
-        "units": column.TextColumn("What stays", width=175),
-        "removed": show.share("Removed", width=120),
+        "units": column.TextColumn("What stays", width=160),
+        "removed": show.share("Removed", width=100),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=95, help=OVERRIDE),
         "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=95, help=TOGETHER.format("Groups")),
     }

@@ -81,10 +81,10 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=group_table.TOGETHER.format("Layers")
         ),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
-        "removed": show.share("Removed", width=150),
+        "removed": show.share("Removed", width=100),
         "inputs": show.share("Inputs lost", width=110, help=INPUTS),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
-        "type": column.TextColumn("Type", width="small"),
+        "type": column.TextColumn("Type", width=60),
         "note": column.TextColumn("Note"),
     }
     left_out = {"unstructured": {"note", "inputs"}, "nm": {"note", "inputs", "override", "together", "cap"}, "structured": set()}[now.mode]

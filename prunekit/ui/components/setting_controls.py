@@ -51,7 +51,7 @@ def choices() -> None:
             field_controls.control(field, segmented=field == "target")
     said = field_controls.summary(fields, now)
     if said:
-        st.caption(f":material/tune: Set under **More choices**: {said}.")
+        st.caption(f"Set under **More choices**: {said}.")
 
 
 def kinds_of(source: Source) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isnan
@@ -16,6 +17,7 @@ from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.formatting import THIN, percent, span
+from prunekit.plots.figure_table import figure_table
 from prunekit.reports.pictures import Picture
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric, Proportion
@@ -114,8 +116,17 @@ def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "")
     note : str, optional
         A tooltip.
     """
-    title = f"{label} {tag(how)}" if how else label
-    st.metric(title, value, dense or " ", delta_color="off", delta_arrow="off", border=True, help=note or None, height="stretch")
+    # the tag is no part of the label, whose markup is read aloud by the button of the tooltip
+    st.metric(
+        label,
+        f"{value} {tag(how)}" if how else value,
+        dense or " ",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=note or None,
+        height="stretch",
+    )
 
 
 def doubts(sentences: Sequence[str]) -> None:
@@ -125,16 +136,28 @@ def doubts(sentences: Sequence[str]) -> None:
 
 
 def chart(fig: go.Figure, key: str, caption: str, alt: str = "", *, least: int = 0, **options: Any) -> Any:
-    """Show a figure with the sentence that says what to notice in it; on a screen below ``least`` pixels it scrolls in its own box."""
+    """Show a figure with the sentence that says what to notice in it, and its table; on a screen below ``least`` pixels it scrolls."""
     config = options.pop("config", NO_TOOLBAR)
     with st.container(key=f"least_{key}") if least else nullcontext():
         if least:
             box = f".st-key-least_{key}"
             st.html(f"<style>{box} {{overflow-x: auto}} {box} > :has([data-testid=stPlotlyChart]) {{min-width: {least}px}}</style>")
-        shown = st.plotly_chart(fig, key=key, config=config, alt=alt or caption or None, theme="streamlit", **options)
-    if caption:
-        st.caption(caption)
+        shown = st.plotly_chart(fig, key=key, config=config, alt=alt or bare(caption), theme="streamlit", **options)
+        # inside the box that scrolls, so that it can be reached, and then scrolled, by keys
+        with st.container(horizontal=True, wrap=False, gap="small", key=f"below_{key}"):
+            st.caption(caption or " ", width="stretch")
+            _table(fig, key)
     return shown
+
+
+def _table(fig: go.Figure, key: str) -> None:
+    """Offer the figures of a chart as a table, which is made when it is opened."""
+    with st.popover("Table", icon=":material/table:", type="tertiary", key=f"table_{key}", on_change="rerun") as box:
+        if box.open:
+            frame, rows = figure_table(fig)
+            st.dataframe(frame, hide_index=True, width=560, alt="The figures of the chart")
+            if rows > len(frame):
+                st.caption(f"The first {len(frame):,} of {rows:,} rows.")
 
 
 def saved_as(form: str, name: str) -> dict[str, Any]:
@@ -178,6 +201,11 @@ def plain(text: str) -> str:
     return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)
 
 
+def bare(text: str) -> str:
+    """Return Markdown as it is read aloud."""
+    return re.sub(r"\\(.)", r"\1", re.sub(r":[a-z-]+\[([^\]]*)\]|\*\*|(?<!\\)`", r"\1", text))
+
+
 def interval(low: float, high: float, n: int, metric: Metric = ACCURACY) -> str:
     """Return a quality's 95 % interval and its number of samples, short enough for a tile."""
     if isnan(low):
@@ -200,4 +228,5 @@ def plus_minus(value: float, low: float, high: float, metric: Metric = ACCURACY)
 def empty(sentence: str, icon: str = "info") -> None:
     """Show an empty state: what to do next."""
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown(f":material/{icon}: :gray[{sentence}]", text_alignment="center")
+        st.html(f'<div class="sign" aria-hidden="true">{icon}</div>', width="content")
+        st.markdown(f":gray[{sentence}]", text_alignment="center")

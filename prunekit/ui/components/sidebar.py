@@ -83,19 +83,13 @@ def _jobs() -> None:
     if set(known) - {job.key for job in jobs}:
         st.rerun()
     for job in jobs:
-        bar, away = st.columns([6, 1], vertical_alignment="center", gap="xsmall")
-        bar.progress(job.fraction, text=f"{plain(job.title)}  \n:gray[{plain(measuring.standing(job))}]")
-        may = measuring.mine(job)
-        away.button(
-            "",
-            key=f"cancel_side_{job.key}",
-            icon=":material/close:",
-            type="tertiary",
-            on_click=measuring.stop,
-            args=(job.key,),
-            disabled=not may,
-            help="Cancel" if may else "Somebody else waits for it",
-        )
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall"):
+            st.progress(job.fraction, text=f"{plain(job.title)}  \n:gray[{plain(measuring.standing(job))}]", width="stretch")
+            may = measuring.mine(job)
+            st.button(
+                "", key=f"cancel_side_{job.key}", icon=":material/close:", type="tertiary", on_click=measuring.stop, args=(job.key,),
+                disabled=not may, help="Cancel" if may else "Somebody else waits for it",
+            )  # fmt: skip
 
 
 def _active() -> list[Job]:

@@ -34,7 +34,7 @@ from prunekit.ui.state.settings import Settings
 MOST_ARCHIVES = 8
 """So many of the latest archives lie in the home folder, ready to be downloaded again."""
 MOST_OF_A_CLASS = 64
-MARKS = {True: ":material/check: agrees", False: ":material/close: left out"}
+MARKS = {True: "✓ agrees", False: "✗ left out"}
 
 
 def pick(now: Settings, store: RunStore) -> Run | None:
@@ -46,12 +46,11 @@ def pick(now: Settings, store: RunStore) -> Run | None:
         return None
     names = {run: label.name for run, label in store.labels().items()}
     first = next((name for name in (now.opened, *now.runs) if name in runs), None) or _meant(runs, store)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            "Run", list(runs), format_func=lambda name: f"{_called(runs[name], names)} ({name})", width="stretch",
-            **session.bind("opened", start=list(runs), show=lambda name: name if name in runs else first),
-        )  # fmt: skip
-        st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **session.bind("every"))
+    st.selectbox(
+        "Run", list(runs), format_func=lambda name: f"{_called(runs[name], names)} ({name})",
+        **session.bind("opened", start=list(runs), show=lambda name: name if name in runs else first),
+    )  # fmt: skip
+    st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **session.bind("every"))
     return runs[now.opened if now.opened in runs else first]
 
 
@@ -101,7 +100,7 @@ def export(run: Run, store: RunStore) -> None:
         if ready:
             _download(found, run)
         with st.popover("Copy as command", icon=":material/terminal:"):
-            st.code(f"prunekit export {run.id[:DIGITS]} --out {file_name(run)}", language="shell", wrap_lines=True)
+            st.code(f"prunekit export {run.id[:DIGITS]} --out {file_name(run)}", language=None, wrap_lines=True)
     measuring.panel(key)
     if ready:
         _checks(found)

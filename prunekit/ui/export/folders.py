@@ -84,7 +84,7 @@ def _folder(run: Run, name: str, flag: str, make: Make, words: str) -> None:
                 key=f"{name}_download",
             )  # fmt: skip
         with st.popover("Copy as command", icon=":material/terminal:"):
-            st.code(f"prunekit export {run.id[:DIGITS]} --{flag} DIR", language="shell", wrap_lines=True)
+            st.code(f"prunekit export {run.id[:DIGITS]} --{flag} DIR", language=None, wrap_lines=True)
     measuring.panel(key)
     if ready:
         st.success(found.said, icon=":material/verified:")

@@ -46,10 +46,10 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
         "type": show.text_column("Type", shown["type"]),
         "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="localized", width=90),
-        "share": show.share("Share of parameters", width=115),
+        "share": show.share("Share of parameters", width=105),
         "macs": st.column_config.NumberColumn("MACs", format="localized", width=70),
-        "cost": show.share("Share of MACs", width=115),
-        "with": st.column_config.TextColumn("Shrinks together with"),
+        "cost": show.share("Share of MACs", width=100),
+        "with": st.column_config.TextColumn("Shrinks together with", width=150),
     }
     # the table keeps its own selection: where the address says another, it is another table
     key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{session.times_read()}"

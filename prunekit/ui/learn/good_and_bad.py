@@ -58,7 +58,7 @@ def _ask(preset: Preset) -> None:
 
 def _card(preset: Preset) -> None:
     """Show one preset: what it is, what came out and why, and where to try it."""
-    meant = ":green-badge[:material/thumb_up: follow it]" if preset.good else ":orange-badge[:material/warning: a trap]"
+    meant = ":green-badge[follow it]" if preset.good else ":orange-badge[a trap]"
     st.markdown(f"**{show.plain(preset.title)}** {meant}  \n{show.plain(preset.does)}  \n:gray[Compared with: {show.plain(preset.versus)}]")
     found: Measured | None = measuring.finished(key_of(preset))
     if found is None:

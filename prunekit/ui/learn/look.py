@@ -73,7 +73,7 @@ def dots(now: Settings) -> None:
         for lesson in LESSONS:
             here, done = lesson.number == now.lesson, lesson.number in now.done
             st.button(
-                f":material/check: :small[{lesson.number}]" if done and not here else str(lesson.number),
+                f"✓ :small[{lesson.number}]" if done and not here else str(lesson.number),
                 key=f"dot_{lesson.number}", type="primary" if here else "secondary", on_click=controls.go_to, args=(lesson.number,),
                 help=f"Lesson {lesson.number}: {lesson.title}" + (" (done)" if done else ""),
             )  # fmt: skip

@@ -185,7 +185,7 @@ def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     """Show the four sizes, exact where they are known, otherwise estimated from counts."""
     show.section("How big is it on disk?")
     frame = _exact_rows(view, found) if found is not None else _estimated_rows(loaded, view)
-    show.chart(size_bars(frame, dark=show.dark()), "sizes", "")
+    show.chart(size_bars(frame, dark=show.dark()), "sizes", "", alt="Size of the file in each form")
     estimated = found is None or any(map(_estimated, found.sizes))
     gzipped = GZIPPED if GZIP in set(frame["label"]) else ""
     tag = show.tag("estimated" if found is None else "counted")
@@ -309,7 +309,7 @@ def _proved(result: Proof, cut: Any) -> None:
     parts = [] if isinstance(cut, Plan) and rows and not (cut.atoms.size or cut.blocks) else ["exactly these channels are zero"]
     parts += ["exactly these rows hold the shared one"] if rows else []
     title = "Removing = sharing" if rows and len(parts) == 1 else "Removing = zeroing"
-    mark = ":material/check_circle: " if result.passed else ":material/cancel: "
+    mark = "✓ " if result.passed else "✗ "
     st.markdown(
         f":green[{mark}] **{title}**: largest relative error {small(result.max_relative_error)} "
         "(allowed 1e-4), while pruning moved the "

@@ -158,4 +158,4 @@ def copy_as_command(now: Settings, loaded: Loaded, spec: PruneSpec) -> None:
     """Show the command line behind a button."""
     with st.popover("Copy as command", icon=":material/terminal:"):
         st.markdown("The same setting on the command line:")
-        st.code(command(now, loaded, spec), language="shell", wrap_lines=True)
+        st.code(command(now, loaded, spec), language=None, wrap_lines=True)

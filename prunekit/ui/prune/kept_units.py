@@ -120,10 +120,10 @@ def _table(rows: Sequence[Stay]) -> int:
     frame = pd.DataFrame([_cells(row) for row in rows], columns=["layers", "left", "share", "kept"])
     column = st.column_config
     config = {
-        "layers": column.TextColumn("Layers", width=240),
-        "left": column.TextColumn("What stays", width=150),
-        "share": show.share("Share", width=100),
-        "kept": column.TextColumn("Original indices"),
+        "layers": column.TextColumn("Layers", width=210),
+        "left": column.TextColumn("What stays", width=140),
+        "share": show.share("Share", width=90),
+        "kept": column.TextColumn("Original indices", width=320),
     }
     event = st.dataframe(
         show.in_percent(frame, "share"), column_config=config, hide_index=True,

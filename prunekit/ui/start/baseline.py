@@ -60,7 +60,7 @@ def baseline() -> None:
         data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
     if loaded.info.checked:
-        st.caption(f":material/verified: Opened from its folder, {show.plain(loaded.info.checked)}.")
+        st.caption(f"✓ Opened from its folder, {show.plain(loaded.info.checked)}.")
 
 
 def choose_inputs() -> None:

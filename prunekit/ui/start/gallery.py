@@ -86,10 +86,10 @@ def _strip(tiles: list[Picture]) -> Picture:
 
 
 def cards(entries: list[ModelEntry]) -> None:
-    """Show a card for each sample model, three in a row."""
-    for start in range(0, len(entries), 3):
-        for column, entry in zip(st.columns(3), entries[start : start + 3], strict=False):
-            with column, st.container(border=True, height="stretch"):
+    """Show a card for each sample model, three in a row where there is room."""
+    with st.grid(3, min_column_width=215):
+        for entry in entries:
+            with st.container(border=True, height="stretch"):
                 _card(entry)
 
 
@@ -105,7 +105,7 @@ def _card(entry: ModelEntry) -> None:
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
         st.markdown(f":gray[{entry.task}]")
-        st.caption(f":material/hourglass_empty: {said(error)}")
+        st.caption(said(error))
         return
     if strip is not None:
         alt = f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"

@@ -85,7 +85,7 @@ def _registered() -> None:
         st.caption("None yet. Your own architecture is a function that returns a torch module; name it when you start:")
         st.code(
             "prunekit app --model path/to/net.py:make_net --weights net.safetensors --data imagefolder:path/to/images",
-            language="shell",
+            language=None,
             wrap_lines=True,
         )
         return
@@ -127,7 +127,7 @@ def _upload() -> None:
         st.error(show.said(error), icon=":material/error:")
         return
     if (now.model, now.upload) == (name, key):
-        st.caption(f":material/check: In use: {show.plain(file.name)}, fingerprint {key}.")
+        st.caption(f"✓ In use: {show.plain(file.name)}, fingerprint {key}.")
     else:
         st.button(f"Use {file.name}", key="use_upload", type="primary", on_click=_use_upload, args=(name, key))
 
