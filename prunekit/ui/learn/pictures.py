@@ -212,7 +212,7 @@ def _looked_up(values: Mapping[str, Any]) -> Drawn:
 def _first_filters(values: Mapping[str, Any]) -> Drawn:
     """Draw the filters of the first layer."""
     planes = _planes("conv1")
-    caption = f"The {len(planes)} filters of conv1, of {planes[0].size} weights each: blue below zero, orange above, pale near zero."
+    caption = f"The {len(planes)} filters of conv1, of {planes[0].size} weights each: indigo below zero, teal above, pale near zero."
     return kernels(planes, [True] * len(planes), columns=8, dark=show.dark(), height=240), caption
 
 
@@ -236,7 +236,7 @@ def _all_filters(values: Mapping[str, Any]) -> Drawn:
     planes = _planes("conv2")
     return kernels(
         planes, [True] * len(planes), columns=16, dark=show.dark(), height=130
-    ), f"The {len(planes)} filters of conv2, one slice of each: blue below zero, orange above, pale near zero."
+    ), f"The {len(planes)} filters of conv2, one slice of each: indigo below zero, teal above, pale near zero."
 
 
 _MEASURED: dict[str, Callable[[Answer], list[Drawn]]] = {
