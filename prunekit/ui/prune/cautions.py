@@ -41,7 +41,10 @@ def of_view(loaded: Loaded, view: View) -> tuple[Caution, ...]:
     store, outputs = board().store, _outputs(loaded.source)
     known = NOTHING
     if store is not None and not rules.active():  # in a class nobody sees what others measured
-        known = _known(model_cache.weights_known(loaded.source, tuple(loaded.input_shape)), _at_any_sparsity(view.spec), store.stamp())
+        stamp = store.stamp()
+        if stamp[0]:  # else nothing is stored, and hashing a large model takes a while
+            weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+            known = _known(weights, _at_any_sparsity(view.spec), stamp)
     rows = view.frame[(view.frame["gone"] > 0) & (view.frame["gone"] < view.frame["all"] + (view.what == "weights"))]
     cuts = [LayerCut(row.name, int(row.all - row.gone), int(row.all), outputs[row.name]) for row in rows.itertuples(index=False)]
     return known.cautions(view.spec, cuts, None if view.rows_alone else view.achieved)
