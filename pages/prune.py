@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui.components import block_table, head_strips, layer_table, save_button, setting_controls, show
-from prunekit.ui.prune import PAGE, costs, downloads, kept_units, one_sample, pictures, table_rows, weight_map
+from prunekit.ui.prune import PAGE, cautions, costs, downloads, kept_units, one_sample, pictures, table_rows, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -47,6 +47,7 @@ with show.slot():
             with show.plain_errors(stop=False):
                 costs.verdict(*judged, measuring.task_here(now, loaded))
         pictures.limits(view)
+        cautions.section(now, loaded, view)
 with show.slot(), show.plain_errors(stop=False):
     one_sample.section(now, loaded, view, images)
 if view is not None:

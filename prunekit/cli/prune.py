@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,22 +26,29 @@ from prunekit.cli.arguments import (
 )
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.tables import byte_text, metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
+from prunekit.config import fields
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
+from prunekit.errors import StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
+from prunekit.evaluation.cautions import Caution, LayerCut
 from prunekit.evaluation.compression import LARGE
 from prunekit.evaluation.sizes import FORMS, file_bytes, parts, sizes
-from prunekit.experiments.home import store
+from prunekit.experiments.home import FILE, home, store
+from prunekit.experiments.identity import weights_of
+from prunekit.experiments.known_losses import known_losses
 from prunekit.experiments.records import Label
 from prunekit.experiments.run_list import blocks_text, shares_text
 from prunekit.experiments.save_run import keep_made
+from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.hugging_face_export import pruned_config
 from prunekit.models.info import info
+from prunekit.models.layers import outputs_of
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import written
@@ -75,12 +83,15 @@ def _made(args: argparse.Namespace, logged: Logged) -> str:
         known["baseline"] = None if data is None else evaluate(model, data.test, progress=progress.step(0, 2))
         known["known"] = sizes(model, exact=args.exact_sizes, progress=progress)
     shape = shape_of(model, data, args.size)
+    kept = _kept_before()
+    weights = weights_of(model, shape, model_id.task) if kept is not None else ""  # before the model may be used up
     recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once, log_to=logged)
     if args.uniform:
         pruned_config(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress, **known)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
     found |= guess_notes(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)
+    found["cautions"] = [each.to_dict() for each in _cautions(kept, weights, model, recovered)]
     if recovery.active:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
@@ -105,6 +116,26 @@ def _log(logged: Logged, found: dict[str, Any], out: str | None) -> None:
     for path in sorted(Path(out).iterdir()) if out is not None else ():
         if path.is_file():
             logged.artifact(path)
+
+
+def _kept_before() -> RunStore | None:
+    """Return the store of runs where there is one with runs in it."""
+    try:
+        return store() if (home() / FILE).is_file() and store().runs(limit=1) else None
+    except StoreError:  # what is stored is no condition here
+        return None
+
+
+def _cautions(kept: RunStore | None, weights: str, model: nn.Module, recovered: Recovered) -> tuple[Caution, ...]:
+    """Return what the setting is likely to break, by its numbers and by what is stored of the dense model."""
+    result = recovered.result
+    cuts = []
+    for layer in result.layers:
+        if layer.kept != () and layer.rows is None and layer.sparsity:
+            of = outputs_of(model, layer.name) if layer.kept is not None else math.prod(layer.shape_before)
+            left = len(layer.kept) if layer.kept is not None else round((1 - layer.sparsity) * of)
+            cuts.append(LayerCut(layer.name, left, of, outputs_of(model, layer.name)))
+    return known_losses(kept, weights, result.spec).cautions(result.spec, cuts, result.achieved.sparsity)
 
 
 def _saved(  # noqa: PLR0917 (what was made, and of what)
@@ -157,10 +188,27 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
     lines += [_proof(found["proof"], _kinds(found))] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
+    lines += [f"! {_advice(caution)}" for caution in found["cautions"]]
     lines += guess_lines(found)
     lines += [f"written to {out}"] if out else []
     called = f", called {found['name']}" if "name" in found else ""
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))
+
+
+def _advice(caution: dict[str, Any]) -> str:
+    """Return a caution with the flags that avoid it: ``... . Keep at least 4 channels there: --cap conv2=0.9375``."""
+    rows = fields.table(PruneSpec)
+    ways = []
+    for choice in caution["choices"]:
+        flags = []
+        for name, value in choice["changes"].items():
+            pairs = value if isinstance(value, (tuple, list)) else [value]
+            words = (
+                [f"{key}={share:.4g}" for key, share in pairs] if isinstance(value, (tuple, list)) else [f"{value:.4g}"] if value else []
+            )
+            flags += [f"--{rows[name].flag} {word}" for word in words]
+        ways.append(f"{choice['words']}: {' '.join(flags) or 'leave the caps out'}")
+    return ". ".join([caution["sentence"], *ways])
 
 
 def _unit(found: dict[str, Any]) -> str:

@@ -156,6 +156,11 @@ class RunStore:
             found.setdefault(row["run"], []).append(record_of(Measurement, row))
         return found
 
+    def stamp(self) -> tuple[int, str]:
+        """Return what changes with every measurement: how many there are, and when the latest was kept."""
+        ((count, created),) = self.database.read("SELECT count(*), max(created) FROM measurements", ())
+        return int(count), str(created)
+
     def label(self, run: str) -> Label:
         """Return what people say of a run; an empty label where nobody has said anything."""
         rows = self.database.read("SELECT * FROM labels WHERE run = ?", (run,))

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from prunekit import colours
 from prunekit.plots import light_figure, theme
 
 Bools = NDArray[np.bool_]
@@ -145,7 +146,11 @@ def _where(here: Bools, z: Floats) -> NDArray[np.float32]:
 
 def signed(dark: bool) -> Scale:
     """Return the colours of kept weights, by value: indigo below zero, teal above."""
-    return [[0, "#8f8cf0" if dark else "#443f9c"], [0.5, theme.grid(dark)], [1, "#2cc9b8" if dark else "#08786d"]]
+    return [
+        [0, colours.BELOW_DARK if dark else colours.BELOW],
+        [0.5, theme.grid(dark)],
+        [1, colours.ABOVE_DARK if dark else colours.ABOVE],
+    ]
 
 
 def flat(colour: str) -> Scale:

@@ -12,7 +12,7 @@ from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 
 FORMS = {"share": ".0%", "count": "~s", "bytes": "~s", "ratio": ".3~g"}
-UNITS = {"bytes": " (bytes)", "ratio": " (dense = 1)"}
+UNITS = {"ratio": " (dense = 1)"}
 
 
 def tradeoff(
@@ -55,7 +55,12 @@ def _axis(rows: pd.DataFrame, name: str, bound: float | None) -> dict[str, objec
     metric = metrics_in(rows)[name]
     unit = "" if metric.quality is None or metric.unit != "quality" else metric.quality.unit
     title = metric.title + UNITS.get(metric.unit, f" ({unit})" if unit else "")
-    return {"title_text": title, "tickformat": FORMS.get(metric.unit), "range": _range(rows, name, bound)}
+    return {
+        "title_text": title,
+        "tickformat": FORMS.get(metric.unit),
+        "ticksuffix": "B" if metric.unit == "bytes" else "",
+        "range": _range(rows, name, bound),
+    }
 
 
 def _range(rows: pd.DataFrame, name: str, bound: float | None) -> list[float]:

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from prunekit.formatting import short
-from prunekit.plots import light_figure, theme
-from prunekit.plots.cells import signed
+from prunekit.plots import cells, light_figure, theme
 
 
 def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Figure:
@@ -89,7 +88,7 @@ def matrix(weights: NDArray[np.floating], mask: NDArray[np.bool_], *, dark: bool
         z=np.where(mask, weights, np.nan),
         zmin=-most,
         zmax=most,
-        colorscale=signed(dark),
+        colorscale=cells.signed(dark),
         showscale=False,
         xgap=1,
         ygap=1,
@@ -128,7 +127,7 @@ def kernels(images: NDArray[np.floating], kept: Sequence[bool], *, columns: int 
             )
             shapes.append({"type": "line", **box, "line": {"color": theme.paper(dark), "width": 1.5}})
     most = float(np.nanmax(np.abs(canvas))) or 1.0
-    trace = go.Heatmap(z=canvas, zmin=-most, zmax=most, colorscale=signed(dark), showscale=False, hoverinfo="skip", hoverongaps=False)
+    trace = go.Heatmap(z=canvas, zmin=-most, zmax=most, colorscale=cells.signed(dark), showscale=False, hoverinfo="skip", hoverongaps=False)
     fig = theme.figure([trace], dark=dark, height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0}, shapes=shapes)
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from prunekit.colours import WHITE
 from prunekit.formatting import count, percent, size
 from prunekit.plots import theme
 from prunekit.tasks.language_modelling import PERPLEXITY
@@ -167,7 +168,7 @@ def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     bars = go.Bar(
         x=frame.step, y=frame.accuracy, error_y=error, marker={"color": colours, "line": {"width": 0}}, width=0.55,
         text=[f"<b>{percent(value)}</b>" for value in frame.accuracy], textposition="inside", insidetextanchor="start",
-        textfont={"size": 16, "color": "#ffffff"}, hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+        textfont={"size": 16, "color": WHITE}, hovertemplate="%{x}: %{y:.1%}<extra></extra>",
     )  # fmt: skip
     fig = theme.figure([bars], dark=dark, height=360, showlegend=False, margin={"t": 16})
     theme.reference(fig, y=float(frame.accuracy.iloc[0]), colour=theme.dense(dark))

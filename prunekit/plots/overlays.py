@@ -10,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from prunekit.colours import CLASSES, WHITE
 from prunekit.formatting import percent, short
 from prunekit.plots import theme
 from prunekit.tasks.shown import Boxes, ClassMap
 
 Picture = NDArray[np.uint8]
 
-# Tol's muted and light schemes, told apart by people with any colour vision; further classes repeat them
-CLASSES = (
-    "#88ccee", "#cc6677", "#ddcc77", "#332288", "#aa4499", "#117733", "#ee8866", "#44aa99", "#882255", "#bbcc33", "#77aadd", "#999933",
-    "#ffaabb", "#e0e0e0",
-)  # fmt: skip
 RIGHT, WRONG, MISSED = "right", "wrong", "missed"
 BACKGROUND = "background"
 OVERLAP = 0.5  # of the areas, from which a box counts as found: that of mAP@50
@@ -68,7 +64,7 @@ def boxes_over(picture: Picture, found: Boxes, truth: Boxes | None = None, *, da
         For a dark page.
     """
     told, hit = verdicts(found, truth)
-    colours = {RIGHT: theme.KEPT, WRONG: theme.REMOVED, MISSED: "#ffffff"}
+    colours = {RIGHT: theme.KEPT, WRONG: theme.REMOVED, MISSED: WHITE}
     side = max(picture.shape[:2])
     marks = []
     if truth is not None:
@@ -152,7 +148,7 @@ def _box(box: NDArray[np.float64], colour: str, name: str, side: int, *, dashed:
     x = max(0.0, min(left, side - wide))
     return (
         f'{frame}<rect x="{x:.2f}" y="{y:.2f}" width="{wide:.2f}" height="{1.25 * letter:.2f}" fill="{colour}"/>'
-        f'<text x="{x + 0.2 * letter:.2f}" y="{y + letter:.2f}" font-size="{letter:.2f}" font-family="sans-serif" fill="#ffffff">'
+        f'<text x="{x + 0.2 * letter:.2f}" y="{y + letter:.2f}" font-size="{letter:.2f}" font-family="sans-serif" fill="{WHITE}">'
         f"{text}</text>"
     )
 

@@ -46,7 +46,7 @@ AXES = {
     "ratio": Axis("compression ratio (parameters before / after, log scale)", ".3~g", log=True, smaller=False),
     "params": Axis("parameters that are not zero", ".3~s"),
     "macs": Axis("effective MACs, share of dense", ".1%"),
-    "bytes": Axis("bytes of the file (zeros: best sparse format; smaller network: as it is)", ".3~s"),
+    "bytes": Axis("size of the file (zeros: best sparse format; smaller network: as it is)", ".3~s"),
 }
 
 
@@ -138,7 +138,9 @@ def _axes(fig: go.Figure, x: str, values: NDArray[np.float64]) -> None:
     """Give the x-axis its title, unit and range."""
     axis = AXES[x]
     form = ".0%" if axis.form.endswith("%") else "~s" if axis.form.endswith("s") else "~g"
-    fig.update_xaxes(title_text=axis.title, tickformat=form, **(log_ticks(values) if axis.log else {}))
+    fig.update_xaxes(
+        title_text=axis.title, tickformat=form, ticksuffix="B" if x == "bytes" else "", **(log_ticks(values) if axis.log else {})
+    )
     if x == "sparsity":
         fig.update_xaxes(range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
     elif not axis.log:

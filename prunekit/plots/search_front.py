@@ -67,14 +67,14 @@ def search_front(
     )  # fmt: skip
     fig = theme.figure(traces, dark=dark, height=height, margin={"t": 30, "r": 16})
     costs = np.array([*frame["cost"], before], dtype=float)
-    title = {"bytes": "bytes", "params": "parameters"}.get(goal, "MACs")
+    title = {"bytes": "size of the file", "params": "parameters"}.get(goal, "MACs")
     if costs.min() > 0 and DECADE * costs.min() < costs.max():
         ticks = log_ticks(costs)
         names = [(size if goal == "bytes" else count)(place) for place in ticks["tickvals"]]
         ends = [float(np.log10(costs.min())) - 0.06, float(np.log10(costs.max())) + 0.06]
         fig.update_xaxes(**{**ticks, "ticktext": names}, range=ends, title_text=f"{title}, log scale")
     else:
-        fig.update_xaxes(title_text=title, tickformat="~s", range=[0, 1.06 * float(costs.max())])
+        fig.update_xaxes(title_text=title, tickformat="~s", ticksuffix="B" if goal == "bytes" else "", range=[0, 1.06 * float(costs.max())])
     fig.update_yaxes(range=shown, **axis(metric))
     if metric.unit == PERCENT and shown[1] - shown[0] < NARROW:
         fig.update_yaxes(tickformat=".1%")

@@ -1,4 +1,4 @@
-"""The one visual language: colours with a meaning, and a plotly template for light and dark."""
+"""The one visual language: the colours of `prunekit.colours` as plots use them, and a plotly template for light and dark."""
 
 from __future__ import annotations
 
@@ -8,28 +8,24 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from prunekit import colours
+from prunekit.colours import DENSE, KEPT, REMOVED, RUNS, RUNS_DARK
 from prunekit.plots.light_figure import LightFigure
 
-DENSE = "#64748b"  # the dense baseline, always first
-KEPT = "#0f9b8e"
-REMOVED = "#d55e00"
+__all__ = ["DENSE", "KEPT", "REMOVED"]
 
-# Okabe and Ito's colours, told apart by people with any colour vision; in order of picking
-_RUNS = ("#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#009e73", "#d55e00", "#8c6d1f", "#7a5195")
-_RUNS_DARK = ("#4aa3df", "#e69f00", "#cc79a7", "#8fd0f5", "#1fb58f", "#e8743b", "#c9a94b", "#b394d6")
-
-_DENSE = {False: DENSE, True: "#8fa0b5"}
-_REMOVED = {False: REMOVED, True: "#f08a45"}  # faded vermilion turns brown on a dark page
-_INK = {False: "#1b2430", True: "#e7ebf0"}
-_MUTED = {False: "#5b6776", True: "#9fb0c0"}
-_GRID = {False: "#e4e9ee", True: "#28313c"}
-_PAPER = {False: "#ffffff", True: "#10151c"}
+_DENSE = {False: DENSE, True: colours.DENSE_DARK}
+_REMOVED = {False: REMOVED, True: colours.REMOVED_DARK}
+_INK = {False: colours.INK, True: colours.INK_DARK}
+_MUTED = {False: colours.MUTED, True: colours.MUTED_DARK}
+_GRID = {False: colours.GRID, True: colours.GRID_DARK}
+_PAPER = {False: colours.PAPER, True: colours.PAPER_DARK}
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 
 
 def run_colour(index: int, dark: bool = False) -> str:
     """Return the colour of the run picked at place ``index``."""
-    palette = _RUNS_DARK if dark else _RUNS
+    palette = RUNS_DARK if dark else RUNS
     return palette[index % len(palette)]
 
 
@@ -119,9 +115,9 @@ def template(dark: bool = False) -> go.layout.Template:
     """
     layout = go.Layout(
         font={"family": FONT, "size": 13, "color": _INK[dark]},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        colorway=list(_RUNS_DARK if dark else _RUNS),
+        paper_bgcolor=colours.TRANSPARENT,
+        plot_bgcolor=colours.TRANSPARENT,
+        colorway=list(RUNS_DARK if dark else RUNS),
         xaxis=_axis(dark),
         yaxis=_axis(dark),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from prunekit.colours import MARK
 from prunekit.comparison.columns import Column, Speed
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
@@ -193,6 +194,6 @@ TEMPLATES.filters.update(called=called, colour=letter_colour, short_title=short_
 def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = False) -> Markup:
     """Return the table with its own style: HTML without any script, foreign text in it escaped."""
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
-    colours |= {"dense": theme.fade(theme.dense(dark), 0.09), "mark": theme.fade("#e69f00", 0.14)}
+    colours |= {"dense": theme.fade(theme.dense(dark), 0.09), "mark": theme.fade(MARK, 0.14)}
     template, rows = TEMPLATES.get_template("table.html"), groups(comparison, relative=relative)
     return Markup(template.render(colours, columns=comparison.all, groups=rows, dark=dark))

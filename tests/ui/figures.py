@@ -126,7 +126,28 @@ def values_of(array):
     return array if isinstance(array, list) else []
 
 
+SI = re.compile(r"s$")
+
+
+def twice_told(layout):
+    """Return the axes of a figure whose unit stands in the title and at the ticks as well, such as ``50k`` on an axis of bytes."""
+    found = []
+    for name, axis in layout.items():
+        if not name.startswith(("xaxis", "yaxis")) or not isinstance(axis, dict):
+            continue
+        title = str((axis.get("title") or {}).get("text") or "")
+        form, suffix = str(axis.get("tickformat") or ""), str(axis.get("ticksuffix") or "").strip()
+        ticks = " ".join(map(str, axis.get("ticktext") or ()))
+        units = re.findall(r"\(([^()\s]+)\)", title) + [word for word in ("bytes", "percent", "%") if word in title]
+        percents = "%" in form + suffix + ticks and {"%", "percent"} & set(units)
+        shortened = SI.search(form) and not suffix and {"bytes", "B"} & set(units)
+        if percents or shortened or (suffix and suffix in units) or any(re.search(rf"\d\s?{re.escape(unit)}\b", ticks) for unit in units):
+            found.append(f"{name}: {title!r} with ticks {form or ticks} {suffix}")
+    return found
+
+
 def _figure(page, spec):
+    assert not twice_told(spec.get("layout", {})), f"{page}: {twice_told(spec['layout'])}"
     for trace in spec.get("data", []):
         if trace.get("hovertemplate"):
             yield Shown(page, HOVER, trace["hovertemplate"])

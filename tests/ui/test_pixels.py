@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import prunekit
 from prunekit.formatting import THIN
+from prunekit.plots.weight_pixels import share_map
 from prunekit.ui.prune import kept_weights, weight_map
 from prunekit.ui.prune.one_layer import Layer, layer_of
 from prunekit.ui.shared import cuts, model_cache
@@ -211,3 +212,12 @@ def test_numbers_of_a_page_are_those_of_the_mask():
     said = text(opened(focus=1, sparsity="80")).replace(THIN, "")
     assert f"{one.kept.sum()} of {one.kept.size} weights" in re.sub(r"(\d)\s(?=\d{3})", r"\1", said)
     assert f"Each output keeps {left.min()} to {left.max()} of its 288 weights (median {np.median(left):g})" in said
+
+
+def test_a_large_matrix_is_shown_first_as_the_share_that_is_gone_of_each_block():
+    kept = np.random.default_rng(0).random((4096, 1024)) > 0.7
+    one = Layer("fc", np.zeros((4096, 1024), np.float32), kept, 0, False, True)
+    assert one.ways[0] == "density"
+    shares = share_map(one.blocks).data[0].z
+    assert max(np.shape(shares)) <= 128
+    np.testing.assert_allclose(shares, 1 - kept.reshape(128, 32, 128, 8).mean((1, 3)), atol=1e-6)

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from prunekit import colours
 from prunekit.config.field_table import PruneFields, RecoveryFields
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
@@ -55,7 +56,7 @@ def dark() -> bool:
 
 def wordmark() -> str:
     """Return the name of the house as a picture: a grid of weights, some of them gone."""
-    ink, gone = ("#e7ebf0", "#3a4654") if dark() else ("#1b2430", "#cdd6de")
+    ink, gone = (colours.INK_DARK, colours.CELL_DARK) if dark() else (colours.INK, colours.CELL)
     cells = _grid(gone)
     style = "font-family:'Source Sans','Source Sans Pro',sans-serif;font-size:24px;font-weight:650;letter-spacing:-0.3px"
     text = f'<text x="38" y="26" fill="{ink}" style="{style}">prunekit</text>'
@@ -64,15 +65,13 @@ def wordmark() -> str:
 
 def mark() -> str:
     """Return the grid alone, for the browser's tab: a picture of our own, for an icon of Streamlit's would be fetched from elsewhere."""
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 3 29 29">{_grid("#9fb0bd")}</svg>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 3 29 29">{_grid(colours.CELL_TAB)}</svg>'
 
 
 def _grid(gone: str) -> str:
     """Return nine weights, three of them gone."""
-    return "".join(
-        f'<rect x="{2 + 9 * (i % 3)}" y="{5 + 9 * (i // 3)}" width="7" height="7" rx="1.5" fill="{gone if i in (1, 3, 8) else "#0f9b8e"}"/>'
-        for i in range(9)
-    )
+    square = '<rect x="{}" y="{}" width="7" height="7" rx="1.5" fill="{}"/>'
+    return "".join(square.format(2 + 9 * (i % 3), 5 + 9 * (i // 3), gone if i in (1, 3, 8) else colours.KEPT) for i in range(9))
 
 
 def heading(page: Page) -> None:

@@ -22,14 +22,12 @@ from prunekit.ui.latency import tables
 from prunekit.ui.latency.setup import Timed
 from prunekit.ui.state.settings import Settings
 
-MASKED = "#e69f00"
-
 
 def colour_of(name: str) -> str:
     """Return the colour of a candidate, the same on every page."""
     if name.startswith("run "):
         return run_colour(int(name.removeprefix("run ")), show.dark())
-    return {"dense": theme.dense(show.dark()), "masked": MASKED, "smaller": KEPT}[name]
+    return {"dense": theme.dense(show.dark()), "masked": run_colour(1, show.dark()), "smaller": KEPT}[name]
 
 
 def results(now: Settings, found: Timed) -> None:

@@ -22,8 +22,8 @@ _BASE = """
   .st-key-lesson_steps, .stButton, [data-testid="stFormSubmitButton"] {display: none !important;}
   [data-testid="stApp"], [data-testid="stAppViewContainer"], [data-testid="stMain"], [data-testid="stMainBlockContainer"]
     {position: static !important; overflow: visible !important; height: auto !important; display: block !important;
-     padding: 0 !important; color: #000 !important; background: #fff !important;}
-  h1, h2, h3, p, li, td, th, label, span {color: #000 !important;}
+     padding: 0 !important; color: black !important; background: white !important;}
+  h1, h2, h3, p, li, td, th, label, span {color: black !important;}
   .lesson-sheet {break-inside: avoid;}
 }
 .lesson-sheet {border: 1px solid color-mix(in srgb, currentColor 22%, transparent); border-radius: 0.5rem; padding: 0.8rem 1.1rem;

@@ -100,6 +100,8 @@ FEW = 4  # inputs: up to so many, a convolution is shown as a gallery of its ker
 GALLERY = 16_000  # pixels of one gallery
 SIDES, OF_EMBEDDING = ("output", "input"), ("row", "dimension")
 
+LARGE = 250_000  # weights of a layer that is shown as a whole first
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -174,7 +176,9 @@ class Layer:
         first = ["filters"] if self.channels and self.weight.ndim > 2 else []
         both = ["mask", "values"] if self.block else ["values", "mask"]
         big = not self.block and any(len(side) > 1 for side in self.parts("values"))
-        return [*first, *both, *(["density"] if big else []), *(["colours"] if self.coloured else [])]
+        # of a large matrix a part shows noise: block by block the share that is gone comes first
+        both = both if not big else ["density", *both] if self.weight.size > LARGE else [*both, "density"]
+        return [*first, *both, *(["colours"] if self.coloured else [])]
 
 
 def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
