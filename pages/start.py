@@ -9,10 +9,10 @@ shelf = model_picker.pick()
 with show.slot():
     if shelf == "sample":
         model_picker.samples()
-    elif shelf == "torchvision":
-        model_picker.torchvision()
-    else:
+    elif shelf == "own":
         model_picker.own()
+    elif shelf:
+        model_picker.library(shelf)
 
 with show.slot():
     baseline.choose_inputs()

@@ -14,6 +14,8 @@ from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_models
 from prunekit.models.folder import is_folder, stored_architecture
 from prunekit.models.info import info
+from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.models.timm_models import timm_names
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
 from sample_models import FOLDERS, SAMPLES, card
 from sample_models.recipes import TrainRecipe
@@ -65,6 +67,7 @@ DESCRIPTIONS: dict[str, str] = {
     **{s.name: s.description for s in SAMPLES.values()},
     **{name: str(card(name).get("description", "")) for name in FOLDERS},
     "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
+    "timm": "An architecture of timm: its structure and cost are real, its weights random.",
     "own": "A model that you named when you started prunekit.",
 }
 """What the models with a card are, by name."""
@@ -78,7 +81,7 @@ class ModelEntry:
     ----------
     name : str
         What to ask for.
-    kind : {"sample", "torchvision", "own"}
+    kind : {"sample", "torchvision", "own", "timm"}
         Where it comes from.
     title, task, description : str
         Title, what it does in a few words, and one plain sentence.
@@ -108,10 +111,10 @@ def list_models(*kinds: str) -> list[ModelEntry]:
 
     Parameters
     ----------
-    *kinds : {"sample", "torchvision", "own"}
-        Only these; only those of torchvision wait for its import.
+    *kinds : {"sample", "torchvision", "own", "timm"}
+        Only these, those of timm when they are named; those of torchvision and timm wait for its import.
     """
-    return [entry for kind in KINDS if kind in (kinds or KINDS) for entry in _ENTRIES[kind]()]
+    return [entry for kind in _ENTRIES if kind in (kinds or KINDS) for entry in _ENTRIES[kind]()]
 
 
 def _samples() -> Iterable[ModelEntry]:
@@ -138,7 +141,19 @@ def _torchvision_entries() -> tuple[ModelEntry, ...]:
     )
 
 
-_ENTRIES: dict[str, Callable[[], Iterable[ModelEntry]]] = {"sample": _samples, "torchvision": _torchvision_entries, "own": _own}
+@lru_cache(maxsize=1)
+def _timm_entries() -> tuple[ModelEntry, ...]:
+    """Return the entries of timm's models."""
+    task = "photographs (ImageNet), 1,000 classes"
+    return tuple(ModelEntry(TIMM + n, "timm", n, task, DESCRIPTIONS["timm"], None, ModelId(TIMM + n)) for n in timm_names())
+
+
+_ENTRIES: dict[str, Callable[[], Iterable[ModelEntry]]] = {
+    "sample": _samples,
+    "torchvision": _torchvision_entries,
+    "own": _own,
+    "timm": _timm_entries,
+}
 
 
 def _own_title(model_id: ModelId) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
@@ -45,6 +47,17 @@ def timm_info(model_id: ModelId, model: nn.Module) -> ModelInfo:
     shape = tuple(int(side) for side in told.get("input_size", (3, 224, 224)))
     mean, std = (tuple(float(v) for v in told.get(key, value)) for key, value in (("mean", (0.5,) * 3), ("std", (0.5,) * 3)))
     return ModelInfo(model_id, (shape[0], shape[1], shape[2]), mean, std, shape[-1], None, (), None)
+
+
+def timm_installed() -> bool:
+    """Return whether the package is there, without importing it."""
+    return find_spec("timm") is not None
+
+
+@lru_cache(maxsize=1)
+def timm_names() -> tuple[str, ...]:
+    """Return the names of all models of timm; none where the package is not installed."""
+    return tuple(timm_package().list_models()) if timm_installed() else ()
 
 
 def timm_package() -> Any:

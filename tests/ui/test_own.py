@@ -17,6 +17,8 @@ from prunekit.experiments.identity import run_id
 from prunekit.experiments.jobs import board
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.save_run import save
+from prunekit.models import entries
+from prunekit.models.entries import ModelEntry
 from prunekit.reports.page import report
 from tests import own_nets
 from tests.tables import case
@@ -42,6 +44,22 @@ def own(tmp_path: Path) -> str:
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
     return own_nets.pictures(tmp_path)
+
+
+def test_own_models_have_cards_and_a_search_goes_over_all_shelves(tab, launch, own, monkeypatch):
+    launch(f"{own}:net", data=[f"{own}:data"])
+    for kind in ("torchvision", "timm"):
+        there = [ModelEntry(f"{kind}/resnet18", kind, "resnet18", "photographs", "", None, ModelId(f"{kind}/resnet18"))]
+        monkeypatch.setitem(entries._ENTRIES, kind, lambda there=there: there)
+    one = tab()
+    assert {"use_own.py:net"} <= {button.key for button in one.app.button} and "26 parameters" in one.text
+    one.set("find_model", "ResNet")
+    found = {button.key for button in one.app.button if button.key.startswith("found_")}
+    assert found >= {"found_torchvision/resnet18", "found_timm/resnet18", "found_cifar10_resnet20"} and "found_digits_mlp" not in found
+    one.set("find_model", "own net")
+    assert [button.key for button in one.app.button if button.key.startswith("found_")] == ["found_own.py:net"]
+    one.set("find_model", "digits perceptron").click("found_digits_mlp")
+    assert one.address["model"] == "digits_mlp" and one.app.get_by_key("find_model").value == ""
 
 
 def below(tab, label):

@@ -696,6 +696,15 @@ ExportedFolder = TypedDict("ExportedFolder", {"run": str, "path": str, "class": 
 ExportedFolder.__doc__ = "``prunekit export --hugging-face``: the folder, and the class of transformers that opens it."
 
 
+class ExportedGraph(TypedDict):
+    """``prunekit export --model-explorer``: the folder, its files, and the layers without a node of their own."""
+
+    folder: str
+    files: list[str]
+    layers: int
+    missing: list[str]
+
+
 class Imported(TypedDict):
     """``prunekit import``: the run that an archive became."""
 
@@ -844,7 +853,7 @@ DOCUMENTS: dict[str, Any] = {
     "runs-delete": Deleted,
     "compare": Compared,
     "apply": Applied,
-    "export": Exported | ExportedFolder,
+    "export": Exported | ExportedFolder | ExportedGraph,
     "import": Imported,
     "check": Checked,
     "doctor": Doctor,

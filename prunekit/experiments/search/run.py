@@ -58,7 +58,7 @@ from prunekit.pruning.result import PruneResult
 
 ADVICE = "Take a larger trial that holds, or ask for less loss"
 FEW, SENSING = 512, 0.3  # samples of a first look; share of the budget that sensitivity may take
-STEP, LEAST_STEP = 0.4, 0.06  # how much further from the best one the next look is, and when that is given up
+STEP, LEAST_STEP = 1.0, 0.06  # how much further from the best one the next look is, and when that is given up
 HELD = 4  # models of the best trials that are kept in memory
 
 
@@ -182,13 +182,10 @@ class _Search:
         study = open_study(self.name, folder, self.request.seed, self.cluster is not None)
         self.report(self.so_far(tried(study)))
         space = self._space()
-        if not study.trials:
-            for begun in space.start():
-                study.enqueue_trial(begun)
         if self.cluster is not None:
             self._side_by_side(study, space, self.cluster)
         while not self.until.is_set() and not 0 < self.request.trials <= len(finished(study)):
-            self._near(study, space)
+            self._propose(study, space)
             self._one(study, space)
             self._tell(study)
         self.progress.check()
@@ -266,7 +263,7 @@ class _Search:
             while not self.until.is_set():
                 wanted = self.request.trials - len(finished(study)) if self.request.trials else len(cluster.workers)
                 for _ in range(min(wanted, len(cluster.workers)) - len(out)):
-                    self._near(study, space)
+                    self._propose(study, space)
                     began, trial = time.monotonic(), study.ask()
                     try:
                         spec, recovery = space.setting(space.suggest(trial))
@@ -329,10 +326,22 @@ class _Search:
         self._forget(study)
         self.report(self.so_far(tried(study)))
 
-    def _near(self, study: Any, space: Space) -> None:
-        """Have every other look near the best one, whose groups get shares of their own, where nothing else waits."""
+    def _propose(self, study: Any, space: Space) -> None:
+        """Where nothing waits, have the next beginning tried; after all of them every other look near the best one.
+
+        What follows from a trial waits, so that a short search goes on with what holds before it begins elsewhere.
+        """
         number, best = len(study.trials), best_of(tried(study))
-        if number % 2 and best is not None and not waiting(study):
+        if waiting(study):
+            return
+        begun, start = int(study.user_attrs.get("begun", 0)), space.start
+        if begun < len(start):
+            plain = {**start[begun], "int8": False}
+            twin = [each for each in start[begun + 1 : begun + 2] if {**each, "int8": False} == plain and each != start[begun]]
+            for each in (start[begun], *twin):  # the same in int8 right behind it: the model is at hand
+                study.enqueue_trial(each)
+            study.set_user_attr("begun", begun + 1 + len(twin))
+        elif number % 2 and best is not None:
             near = space.near(parameters(study, best), np.random.default_rng([self.request.seed, number]))
             if near is not None:
                 study.enqueue_trial(near)
@@ -376,11 +385,14 @@ class _Search:
         return float(what[self.request.minimise])
 
     def _next(self, study: Any, trial: Any, found: Trial, best: Trial | None) -> None:
-        """Have a look further on from a new best; where such a look fell, at half the way."""
-        told: Parameters = dict(trial.user_attrs)
-        better = found.state == "holds" and found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
-        if better:
+        """Have a look further on from a new best; where a smaller one fell, tune it longer; where such a look fell, go half the way."""
+        told: Parameters = {name: value for name, value in trial.user_attrs.items() if name in ("base", "step")}
+        smaller = found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
+        if found.state == "holds" and smaller:
             base, step = dict(trial.params), float(told.get("step", STEP))
+        elif found.state == "falls" and smaller and 0 < trial.params.get("epochs", 0) < self.request.epochs:
+            study.enqueue_trial({**trial.params, "epochs": self.request.epochs}, user_attrs=told, skip_if_exists=True)
+            return
         elif "base" in told and found.state != "holds" and told["step"] / 2 >= LEAST_STEP:
             base, step = dict(told["base"]), told["step"] / 2
         else:

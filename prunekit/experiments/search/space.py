@@ -24,7 +24,7 @@ from prunekit.training.batchnorm import norms_left
 CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
 SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
 TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
-SPACE = 2  # its version: a study of another one is another study
+SPACE = 3  # its version: a study of another one is another study
 DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
 OPTIMIZERS = {"sgd": ("sgd", 0.01), "sgd, faster": ("sgd", 0.05), "adam": ("adam", 0.001)}
 MOST, PRICES, OWN = 0.98, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
@@ -102,10 +102,11 @@ class Space:
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
 
+    @cached_property
     def start(self) -> list[Parameters]:
-        """Return where to begin: the suggestion from sensitivity first, then joint shares, without and with fine-tuning."""
+        """Return where to begin: the suggestion from sensitivity first, then what is fine-tuned for a while, then what is not."""
         begun: list[Parameters] = []
-        longest = {"epochs": self.epochs[-1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
+        short = {"epochs": self.epochs[-1] and self.epochs[1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
             base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
             base |= {"int8": False} if mode == "structured" and self.quantises else {}
@@ -113,14 +114,17 @@ class Space:
             plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
-            prices = ((1.0, False), (0.25, False), (1.0, True), (8.0, True)) if mode in self.curves else ()
-            begun += [{**measured, f"{mode} price": p, **(longest if tuned else {"epochs": 0})} for p, tuned in prices]
-            if mode in self.curves and len(self.curves[mode].layers) <= OWN:
+            known = mode in self.curves
+            begun += [{**measured, f"{mode} price": 1.0, "epochs": 0}] if known else []
+            begun += [{**joint, f"{mode} sparsity": 0.5, **short}, {**joint, f"{mode} scope": "uniform", f"{mode} sparsity": 0.5, **short}]
+            begun += [{**measured, f"{mode} price": p, **short} for p in (2.0, 8.0)] if known else []
+            begun += [{**joint, f"{mode} sparsity": s, **short} for s in (0.7, 0.85)]
+            if known and len(self.curves[mode].layers) <= OWN:
                 shares = self._bought(self.curves[mode], mode, 2.0)
-                begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **longest})
+                begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **short})
+            begun += [{**joint, f"{mode} sparsity": 0.7, **short, "depth": DEPTHS[1]}] if "depth" in plain else []
+            begun += [{**measured, f"{mode} price": 0.25, "epochs": 0}] if known else []
             begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
-            begun += [{**joint, f"{mode} sparsity": s, **longest} for s in (0.85, 0.7)]
-            begun += [{**joint, f"{mode} sparsity": 0.7, **longest, "depth": DEPTHS[1]}] if "depth" in plain else []
         # beside every fine-tuned one the same in int8, right behind it: the model is at hand
         begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())

@@ -20,7 +20,7 @@ from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.info import ModelInfo
 from prunekit.tasks.input_form import form_of_data
 from prunekit.ui.shared.cache import shared
-from prunekit.ui.shared.model_cache import NO_IMAGES, TORCHVISION, Images, Loaded, Source, entry_of, load, public_name
+from prunekit.ui.shared.model_cache import NO_IMAGES, TIMM, TORCHVISION, Images, Loaded, Source, entry_of, load, public_name
 from prunekit.ui.state.settings import NOTHING, Settings
 
 NO_DATA = "none"
@@ -111,7 +111,7 @@ _PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
 
 def data_names(loaded: Loaded) -> list[str]:
     """Return the data sets that may fit a model, its usual ones first."""
-    built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
+    built_in = BUILT_IN if not loaded.source.name.startswith((TORCHVISION, TIMM)) else ()
     usual = usual_data(loaded)
     first = [] if usual == NO_DATA else [usual]
     return list(dict.fromkeys([*first, *brought(loaded.info), *registered_data(), *built_in, NO_DATA]))

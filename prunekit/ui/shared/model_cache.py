@@ -29,7 +29,7 @@ from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given
 from prunekit.ui.state.uploads import uploads
 
-TORCHVISION = "torchvision/"
+TORCHVISION, TIMM = "torchvision/", "timm/"
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def entry_of(name: str) -> ModelEntry:
 
     An address may only name what is listed: never a path of the server.
     """
-    for entry in models.list_models("torchvision") if name.startswith(TORCHVISION) else models.list_models("sample", "own"):
+    kinds = next(([kind] for kind in ("torchvision", "timm") if name.startswith(f"{kind}/")), ["sample", "own"])
+    for entry in models.list_models(*kinds):
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from prunekit import data, evaluation
 from prunekit.errors import PrunekitError
@@ -18,12 +20,12 @@ from prunekit.models.layers import weight_of
 from prunekit.tasks.batches import batches_of
 from prunekit.tasks.shown import Answer, Bars, Shown
 from prunekit.ui import routes
-from prunekit.ui.components.show import plus_minus, said, tag
+from prunekit.ui.components.show import plain, plus_minus, said, tag
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
-from sample_models import SAMPLES
+from sample_models import FOLDERS, SAMPLES
 
 Picture = NDArray[np.uint8]
 
@@ -86,7 +88,7 @@ def _strip(tiles: list[Picture]) -> Picture:
 
 
 def cards(entries: list[ModelEntry]) -> None:
-    """Show a card for each sample model, three in a row where there is room."""
+    """Show a card for each model, three in a row where there is room."""
     with st.grid(3, min_column_width=215):
         for entry in entries:
             with st.container(border=True, height="stretch"):
@@ -94,38 +96,93 @@ def cards(entries: list[ModelEntry]) -> None:
 
 
 def _card(entry: ModelEntry) -> None:
-    """Show one sample: pictures, what it does, what it costs."""
-    source, data, known = Source(entry.name), entry.data, dict(entry.card or {})
+    """Show one model: pictures, what it does, what it costs."""
+    now, public = session.settings(), model_cache.public_name(entry)
+    used = now.model == public and not now.upload
     try:
-        if COUNTED - known.keys():  # a card that tells them spares loading the model
-            counts = model_cache.counts_of(source)
-            known |= {"params": counts.params, "macs": counts.macs, "weights_bytes": model_cache.file_of(source).dense}
-        here = data_cache.at_hand(data)
-        strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
+        known, strip, alt = _own_figures(entry, public) if entry.kind == "own" else _sample_figures(entry)
     except PrunekitError as error:
-        st.markdown(f"**{entry.title}**")
-        st.markdown(f":gray[{entry.task}]")
+        st.markdown(f"**{plain(entry.title)}**  \n:gray[{plain(entry.task)}]")
         st.caption(said(error))
         return
     if strip is not None:
-        alt = f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"
         st.image(strip, width="stretch", alt=alt)
-    st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
-    st.caption(entry.description + ("" if here or strip is None else " (Pictures: units of its first layer.)"))
-    figure = measuring.card_figure(entry.card, data)
-    quality = ""
-    if figure:
-        told = plus_minus(figure.value, figure.low, figure.high, figure.metric)
-        quality = f"**{told}** {figure.metric.phrase}, n = {figure.n:,} {tag('measured')}  \n"
+    st.markdown(f"**{plain(entry.title)}**  \n:gray[{plain(str(known.get('task_title', entry.task)))}]")
+    drawn_of_weights = strip is not None and alt.startswith(UNITS)
+    st.caption(entry.description + (" (Pictures: units of its first layer.)" if drawn_of_weights else ""))
+    figure = known.get("figure")
+    quality = "" if figure is None else (
+        f"**{plus_minus(figure.value, figure.low, figure.high, figure.metric)}** {figure.metric.phrase}, n = {figure.n:,} "
+        f"{tag('measured')}  \n"
+    )  # fmt: skip
     st.markdown(f"{quality}{count(known['params'])} parameters · {count(known['macs'])} MACs · {size(known['weights_bytes'])}")
-    now = session.settings()
-    used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "In use" if used else "Use this model", key=f"use_{entry.name}", disabled=used, on_click=choose, args=(entry.name,),
+            "In use" if used else "Use this model", key=f"use_{public}", disabled=used, on_click=choose, args=(public,),
             icon=":material/check:" if used else None,
         )  # fmt: skip
-        st.markdown(_availability(entry))
+        st.markdown(_availability(entry) if entry.kind == "sample" else f":gray-badge[data: {plain(str(known['data']))}]")
+
+
+UNITS = "Six first-layer units of"
+
+
+def _sample_figures(entry: ModelEntry) -> tuple[dict[str, Any], Any, str]:
+    """Return what a sample's card says, its pictures and what these are; a card that tells what the model costs spares loading it."""
+    source, data, known = Source(entry.name), entry.data, dict(entry.card or {})
+    if COUNTED - known.keys():
+        known |= _costs(source)
+    known["figure"] = measuring.card_figure(entry.card, data)
+    if entry.name not in SAMPLES:
+        drawn = FOLDERS[entry.name] / "picture.png"
+        return known, drawn if drawn.is_file() else None, f"A glimpse of {entry.title}"
+    if data_cache.at_hand(data):
+        return known, thumbnails(data), f"Six pictures from the data of {entry.title}"
+    return known, first_weights(source), f"{UNITS} {entry.title}"
+
+
+def _own_figures(entry: ModelEntry, public: str) -> tuple[dict[str, Any], Any, str]:
+    """Return what a registered model costs, what was measured of it, and its pictures."""
+    now = session.settings()
+    mine = now if now.model == public and not now.upload else now.of_model(public)
+    loaded = model_cache.load(data_cache.source_of(mine))
+    known = _costs(loaded.source) | {
+        "figure": measuring.baseline(mine, loaded),
+        "task_title": measuring.task_here(mine, loaded).title,
+        "data": data_cache.data_name(mine, loaded),
+    }
+    here = data_cache.data_here(mine, loaded)
+    strip = None if here is None else _own_pictures(loaded.source, data_cache.images_of(mine, loaded, here))
+    if strip is not None:
+        return known, strip, f"Six pictures from the data of {entry.title}"
+    weight = weight_of(loaded.model, loaded.layers[0]) if loaded.layers else None
+    drawn = None if weight is None or weight.dim() != 4 else first_weights(loaded.source)
+    return known, drawn, f"{UNITS} {entry.title}"
+
+
+def _costs(source: Source) -> dict[str, Any]:
+    """Return what a model costs."""
+    counts = model_cache.counts_of(source)
+    return {"params": counts.params, "macs": counts.macs, "weights_bytes": model_cache.file_of(source).dense}
+
+
+@shared(16)
+def _own_pictures(source: Source, images: Images, how_many: int = 6, side: int = 48) -> Picture | None:
+    """Return a strip of pictures from somebody's data; None where samples are no pictures."""
+    found = data_cache.data_at(images, source)
+    if found is None or not len(found.test):
+        return None
+    task = asking.task_here(source, images)
+    places = np.linspace(0, len(found.test) - 1, how_many).astype(int)
+    shown = [task.shown(found.test, int(place)) for place in places]
+    tiles = [each.picture for each in shown if each is not None and each.picture is not None]
+    return _strip([_square(tile, side) for tile in tiles]) if tiles else None
+
+
+def _square(picture: Picture, side: int) -> Picture:
+    """Return a picture scaled to a square."""
+    rgb = np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture
+    return np.asarray(Image.fromarray(rgb).resize((side, side)))
 
 
 def _availability(entry: ModelEntry) -> str:

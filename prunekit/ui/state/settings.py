@@ -17,7 +17,7 @@ from prunekit.ui.state.curve import Curve
 from prunekit.ui.state.page_settings import Compared, Learned, Sought
 
 DEFAULT_MODEL = "digits_cnn"
-SHELVES = ("sample", "torchvision", "own")
+SHELVES = ("sample", "torchvision", "timm", "own")
 NAME = r"[\w./:-]{1,200}"
 
 
