@@ -34,6 +34,7 @@ def elsewhere(tmp_path_factory):
 def test_it_is_the_installed_one_and_prunes_a_sample(elsewhere):
     folder, env = elsewhere
     assert str(folder / "site") in run("-c", "import prunekit; print(prunekit.__file__)", env=env, cwd=folder)
+    assert (folder / "site" / "prunekit" / "py.typed").is_file()
     out = run("-m", "prunekit", "prune", "digits_cnn", "--mode", "structured", "--sparsity", "0.5", env=env, cwd=folder)
     assert "proved" in out
     assert "when it was trained: r2 0.491" in run("-m", "prunekit", "inspect", "diabetes_mlp", env=env, cwd=folder)

@@ -18,7 +18,6 @@ from prunekit.experiments.search.request import Timing, Trial
 from prunekit.pruning.result import Achieved, LayerResult
 from prunekit.pruning.skipped import Skipped
 from prunekit.pruning.structured.embedding_rows import Table
-from prunekit.statistics.difference import Difference
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -46,6 +45,18 @@ class Measured(TypedDict):
     better: NotRequired[str]
     decimals: NotRequired[int | None]
     chance: NotRequired[float | None]
+    guesses: NotRequired[list[str]]
+
+
+class Difference(TypedDict):
+    """The metric of one model minus that of another, paired on the same samples, with its 95 % interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    significant: bool
+    n: int
 
 
 class Quality(TypedDict):
@@ -251,7 +262,7 @@ class Layer(TypedDict):
     params: int
     share: float
     macs: int | None
-    out_channels: int
+    out_channels: int | None
     protected: str | None
 
 
@@ -533,7 +544,7 @@ class Where(TypedDict):
     """Of what a measurement is."""
 
     split: str
-    data: DataId
+    data: dict[str, Any]
     runtime: str
 
 
@@ -541,21 +552,27 @@ class SeenOf(Measured):
     """An accuracy that is kept, and of what it is."""
 
     split: str
-    data: DataId
+    data: dict[str, Any]
     runtime: str
 
 
 class Listed(TypedDict):
-    """A run that is kept; what was never counted or measured of it is None."""
+    """A run that is kept; what was never counted or measured of it is None.
+
+    Attributes
+    ----------
+    model, spec, recovery : dict
+        As in a recipe; those of a run that an earlier version made have the fields that it knew.
+    """
 
     id: str
     kind: str
     title: str
-    model: ModelId
+    model: dict[str, Any]
     parent: str | None
     created: str
-    spec: PruneSpec | None
-    recovery: Recovery | None
+    spec: dict[str, Any] | None
+    recovery: dict[str, Any] | None
     params: int | None
     nonzero: int | None
     macs: int | None
@@ -647,7 +664,7 @@ class Compared(TypedDict):
     best: str
     caution: str
     data: str
-    data_id: DataId | None
+    data_id: dict[str, Any] | None
     split: str
     images: int
     doubts: list[str]
@@ -711,7 +728,7 @@ class Imported(TypedDict):
     run: str
     title: str
     kind: str
-    model: ModelId
+    model: dict[str, Any]
     parent: str | None
     info: dict[str, Any]
 
@@ -812,9 +829,9 @@ class ArchivedRun(TypedDict):
     id: str
     kind: str
     title: str
-    model: ModelId
-    spec: PruneSpec | None
-    recovery: Recovery | None
+    model: dict[str, Any]
+    spec: dict[str, Any] | None
+    recovery: dict[str, Any] | None
     created: str
     info: dict[str, Any]
     name: str
