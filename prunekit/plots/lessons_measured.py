@@ -126,7 +126,8 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
     fig.add_trace(_ends(frame.layer, share, [percent(value) for value in share]), row=1, col=1)
     error = {"array": frame.high - frame.accuracy, "arrayminus": frame.accuracy - frame.low, "color": theme.muted(dark), "thickness": 1.4}
     fig.add_trace(_rows(frame.layer, frame.accuracy, theme.run_colour(0, dark), error), row=1, col=2)
-    fig.add_trace(_ends(frame.layer, frame.high, [percent(value) for value in frame.accuracy]), row=1, col=2)
+    beyond = [max(dense, float(frame.high.max()))] * len(frame)  # on the far side of the dashed line
+    fig.add_trace(_ends(frame.layer, beyond, [percent(value) for value in frame.accuracy]), row=1, col=2)
     fig.add_vline(x=dense, line={"color": theme.dense(dark), "dash": "dash", "width": 1.5}, row=1, col=2)
     fig.update_layout(
         template=theme.TEMPLATES[dark], height=130 + 52 * len(frame), showlegend=False, margin={"t": 30}, uirevision="prunekit"

@@ -12,6 +12,7 @@ from prunekit.ui.state import session
 
 st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
 st.html(Path(__file__).with_name("style.css"))
+st.html(f"<script>{Path(__file__).with_name('focus.js').read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
 st.logo(show.wordmark(), size="large", link=None)
 with show.plain_errors(stop=False):
     model_cache.register_launch()

@@ -47,7 +47,7 @@ DOUBLED = """() => {
 def test_what_follows_a_measurement_stays_where_it_is(visitor, address, button, after):
     tab = visitor[0].go(address)
     tab.page.evaluate(WATCH)
-    tab.page.get_by_role("button", name=button, exact=True).click()
+    tab.page.get_by_role("button", name=button, exact=True).press("Enter")
     cancel = tab.page.get_by_role("button", name="Cancel", exact=True).first
     if after:
         tab.page.get_by_role("button", name=after, exact=True).wait_for(timeout=180_000)
@@ -58,6 +58,7 @@ def test_what_follows_a_measurement_stays_where_it_is(visitor, address, button, 
     doubled, watched = tab.page.evaluate(DOUBLED)
     assert watched > 3, "the page was not drawn anew: nothing was watched"
     assert not doubled
+    assert tab.page.evaluate("document.activeElement !== document.body"), "the focus stays where the key was pressed"
 
 
 def test_a_click_before_everything_is_loaded_changes_nothing_else(visitor):

@@ -1,4 +1,5 @@
-"""The main job from the first page to the archive, in a real browser; its pictures are those of docs/tour.md.
+"""The main job from the first page to the archive, in a real browser; its pictures are those of docs/tour.md. Every stop is looked at
+at several widths, light and dark, and its markup by axe-core's rules.
 
 PRUNEKIT_TOUR=docs/tour pytest -m slow tests/browser/test_tour.py      # takes the pictures of the documentation anew
 """
@@ -9,6 +10,8 @@ import re
 import pytest
 
 from prunekit.experiments.store import RunStore
+from prunekit.ui.routes import ABOUT
+from tests.browser import screens
 from tests.browser.servers import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -16,6 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PAGE = ROOT / "docs" / "tour.md"
 LONG = 240_000
 STOPS = ("start", "layers", "graph", "prune", "sensitivity", "accuracy", "recover", "find", "latency", "compare", "trade-off", "export")
+LONGER = ("find", "latency", "export")  # looked at where all widths are
 SETTING = "mode=structured&sparsity=50"
 
 
@@ -23,7 +27,7 @@ class Camera:
     """Takes a picture at each stop."""
 
     def __init__(self, tab, folder, kept):
-        self.tab, self.folder, self.kept, self.taken = tab, folder, kept, []
+        self.tab, self.folder, self.kept, self.taken, self.faults = tab, folder, kept, [], []
         folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, name, height, top=None):
@@ -37,7 +41,9 @@ class Camera:
             page.wait_for_timeout(1500)  # what moves comes to rest; nobody looks at the other pictures
         page.screenshot(path=self.folder / f"{name}.png")
         self.taken.append(name)
-        page.set_viewport_size({"width": 1280, "height": 900})
+        assert self.tab.title() == ABOUT["compare" if name == "trade-off" else name].question
+        if name not in LONGER or screens.EVERYTHING:
+            self.faults += [f"{name}, {fault}" for fault in screens.faults(self.tab)]
 
 
 def press(tab, name, until):
@@ -102,6 +108,7 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     press(tab, "Make the archive", "Make it again")
     camera.take("export", 1100)
     assert tuple(camera.taken) == STOPS
+    assert not camera.faults, "\n".join(camera.faults)
     assert all((camera.folder / f"{name}.png").stat().st_size > 20_000 for name in STOPS)
 
 

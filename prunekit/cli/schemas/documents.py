@@ -12,6 +12,7 @@ from prunekit.comparison.gate import Check
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import RECIPE_VERSION, PruneSpec
+from prunekit.evaluation.cautions import Caution
 from prunekit.evaluation.sensitivity.suggested_targets import LayerTarget
 from prunekit.experiments.archive.manifest import VERSION, FormatCheck
 from prunekit.experiments.search.request import Timing, Trial
@@ -202,6 +203,7 @@ class Result(TypedDict):
     skipped: list[Skipped]
     proof: Proof | None
     limits: list[str]
+    cautions: NotRequired[list[Caution]]
     chance: NotRequired[str | None]
     guesses: NotRequired[list[str]]
     recovery: NotRequired[Recovered]
