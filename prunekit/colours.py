@@ -18,6 +18,7 @@ GRID, GRID_DARK = "#e4e9ee", "#28313c"
 PAPER, PAPER_DARK = "#ffffff", "#10151c"
 WHITE = "#ffffff"  # on a picture or a filled mark, whatever the page is
 TRANSPARENT = "rgba(0,0,0,0)"
+RULE, GROUND = "rgba(128,128,128,.3)", "rgba(128,128,128,.22)"  # lines and empty bars on a page that may be light or dark
 MARK = RUNS[1]  # what differs, in a table
 # classes of things in pictures: Tol's muted and light schemes, told apart by people with any colour vision; further classes repeat them
 CLASSES = (

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-KEPT, REMOVED = "#0f9b8e", "#d55e00"
-"""What stays and what goes, as in the dashboard: both can be told from a light and from a dark ground."""
+from prunekit.colours import GROUND, KEPT, REMOVED, RULE
 
-_LINE = "1px solid rgba(128,128,128,.3)"
-# text inherits the notebook's colour, and everything grey is half transparent: no theme has to be known
 _STYLE = Markup(
     "<style>.prunekit{{max-width:58rem;margin:.3em 0;font-size:.92em;line-height:1.4;overflow-x:auto}}"
     ".prunekit b.t{{display:block;font-size:1.08em;font-weight:600;margin-bottom:.35em}}"
@@ -23,10 +20,10 @@ _STYLE = Markup(
     ".prunekit td:first-child,.prunekit th:first-child{{text-align:left}}"
     ".prunekit tr{{background:none!important}}"
     ".prunekit .b{{display:inline-block;vertical-align:middle;width:7em;height:.6em;border-radius:.3em;margin-right:.6em;"
-    "background:rgba(128,128,128,.22)}}"
+    "background:{ground}}}"
     ".prunekit .n{{display:inline-block;min-width:3.6em}}.prunekit table.l td{{text-align:left}}"
     ".prunekit p{{margin:.35em 0}}.prunekit .m{{opacity:.7}}.prunekit summary{{cursor:pointer;opacity:.8}}</style>"
-).format(line=Markup(_LINE))
+).format(line=Markup(f"1px solid {RULE}"), ground=Markup(GROUND))
 FOLDED = 12
 """Rows of a table from which on it is folded."""
 
@@ -67,8 +64,8 @@ def bar(share: float, text: str, colour: str = REMOVED) -> Markup:
 
 def shaded(text: str, share: float) -> Markup:
     """Return a text on a ground that is the stronger the larger a share is: 0 is none."""
-    strength = f"{0.6 * min(max(share, 0.0), 1.0):.2f}"
-    return Markup('<span style="padding:.1em .4em;border-radius:.25em;background:rgba(213,94,0,{})">{}</span>').format(strength, text)
+    ground = f"{REMOVED}{round(153 * min(max(share, 0.0), 1.0)):02x}"
+    return Markup('<span style="padding:.1em .4em;border-radius:.25em;background:{}">{}</span>').format(ground, text)
 
 
 def curve(points: Sequence[tuple[float, float, float, float]], x: tuple[str, str], y: tuple[str, str], title: str) -> Markup:

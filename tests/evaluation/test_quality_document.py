@@ -32,4 +32,4 @@ def test_every_metric_of_a_task_is_told_with_its_unit_and_direction():
 
 def test_nothing_measured_is_said_as_such():
     assert quality_document(None) == {"accuracy": None, "metric": None, "metrics": {}}
-    assert metric_rows(quality_document(None)) == [("accuracy", "not measured")]
+    assert metric_rows(quality_document(None)) == [("quality", "not measured")]

@@ -86,7 +86,7 @@ def test_layers_that_differ_or_heads_that_do_not_fit_are_refused_with_what_to_do
         export_hugging_face(uneven, tmp_path / "out")
     with pytest.raises(ModelError, match="cannot say what this model is"):
         pruned_config(pruned("bert", layers=None))
-    with pytest.raises(ModelError, match=r"hidden size by heads, 32 by 3 here.*--remove-layers.*archive of prunekit"):
+    with pytest.raises(ModelError, match=r"hidden size by heads, 32 by 3 here.*whole layers go.*archive of prunekit"):
         pruned_config(pruned("gpt2", layers=None, units=("heads",), sparsity=0.25))
     with pytest.raises(ModelError, match="holds a model of transformers"):
         export_hugging_face(nn.Linear(2, 2), tmp_path / "out")

@@ -3,6 +3,7 @@
 import gc
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -63,7 +64,10 @@ class Tab:
         return self
 
     def metric(self, label):
-        return next(m for m in self.app.metric if m.label.startswith(label))
+        """Return a tile: its figure, the tag behind it and what stands below."""
+        found = next(m for m in self.app.metric if m.label.startswith(label))
+        value, _, tag = found.value.partition(" :")
+        return SimpleNamespace(label=found.label, value=value, tag=tag, delta=found.delta, help=found.help)
 
     def table(self, column):
         """Return the first table with a certain column."""

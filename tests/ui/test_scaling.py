@@ -91,7 +91,7 @@ def test_the_slider_scales_targets_and_a_chip_drops_them(tab):
     for share in (20.0, 80.0, 99.5, 0.0, 30.0):
         one.set("pick_sparsity", share)
         assert not one.app.error
-        assert not one.app.warning
+        assert not [each for each in one.app.warning if each.icon != ":material/warning:"], "beside what a far cut may break"
         assert one.metric("Weights removed").value.startswith(f"{share:.1f}")
     assert "scaled by 0.639" in one.text
     assert one.address["sparsity"] == "30"

@@ -52,7 +52,7 @@ def of_view(loaded: Loaded, view: View) -> tuple[Caution, ...]:
 
 def _at_any_sparsity(spec: PruneSpec) -> PruneSpec:
     """Return a setting as it is for all sparsities, so that a slider's move reads nothing."""
-    return spec if spec.sparsity is None else replace(spec, sparsity=0.5)
+    return spec if spec.sparsity is None or spec.mode == "nm" else replace(spec, sparsity=0.5)
 
 
 def section(now: Settings, loaded: Loaded, view: View) -> None:
