@@ -98,6 +98,8 @@ def test_the_share_counts_what_was_picked(tab, target):
     assert tile.value.startswith(f"{100 * achieved.sparsity:.1f}")
     assert "asked 50\u202f%" in tile.delta
     assert one.app.slider(key="pick_sparsity").label == f"Remove this share of {setting_controls.COUNTED[target]}"
+    one.go("latency")
+    assert one.app.slider(key="pick_sparsity").label == f"Remove this share of the weights, or of {setting_controls.COUNTED[target]}"
 
 
 def test_what_is_folded_away_is_said_beside_it(tab):

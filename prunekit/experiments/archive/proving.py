@@ -29,6 +29,7 @@ NAMES = {LOADER: "safetensors", ONNX: "ONNX", EXPORTED: "torch.export"}
 """The forms of a model in float32 by the file that opens them."""
 LIMIT_S = 900.0
 _MISSING = re.compile(r"No module named '([\w.]+)'")
+_UNREAD = re.compile(r"FileNotFoundError: .* No such file or directory: '(.+?)'")
 
 
 def name_of(file: str, quantised: bool) -> str:
@@ -128,7 +129,9 @@ def compared(name: str, file: str, gathered: Gathered, found: Mapping[int, Tenso
 
 def _hint(said: str, code: str) -> str:
     """Return an error with what to do about it, where that is known."""
-    missing = _MISSING.search(said)
+    missing, unread = _MISSING.search(said), _UNREAD.search(said)
+    if code and unread is not None:
+        return f"{code} reads {Path(unread[1]).name}, which an archive does not hold: put what the model needs of it into {code} itself"
     if missing is None or not code:
         return said
     return f"{code} imports {missing[1]}, which an archive does not hold: put what it needs into {code} itself, or install it as a package"

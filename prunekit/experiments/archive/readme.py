@@ -240,7 +240,8 @@ def _held(samples: Samples) -> str:
 def _input(pixels: Pixels, samples: Samples, loads: bool) -> str:
     """Return what the model expects, in words."""
     if samples.nest is not None:
-        return f"{form_words(samples.inputs)}. `{SAMPLES}` holds some, and `samples` in `{LOADER}` reads them as the network takes them."
+        read = f", and `samples` in `{LOADER}` reads them as the network takes them" if loads else ""
+        return f"{form_words(samples.inputs)}. `{SAMPLES}` holds some{read}."
     shape = " × ".join(map(str, pixels.shape))
     lines = [f"float32, {shape} for each sample" + (" (channels, height, width)." if len(pixels.shape) == 3 else ".")]
     if pixels.sentence:

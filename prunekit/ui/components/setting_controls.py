@@ -135,10 +135,10 @@ def amount() -> None:
     if now.mode == "nm":
         pattern()
     else:
-        slider(_counted(now))
+        slider(counted(now))
 
 
-def _counted(now: Settings) -> str:
+def counted(now: Settings) -> str:
     """Return what the share counts, in words."""
     if now.mode == "structured" and now.target == "channels" and now.units is not None:
         return f"the {' and '.join(now.units)}"

@@ -78,8 +78,9 @@ def setting(now: Settings, loaded: Loaded) -> None:
         if now.mode == "nm":
             setting_controls.pattern()
             setting_controls.slider("the channels")
-        else:
-            setting_controls.slider("the weights, or of the channels")
+        else:  # the target and the units of structured pruning hold in its own mode only
+            channels = setting_controls.counted(now) if now.mode == "structured" else "the channels"
+            setting_controls.slider(f"the weights, or of {channels}")
         with show.slot():
             _unlike(now)
             left_out.shown(now, loaded)

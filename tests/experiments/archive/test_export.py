@@ -207,6 +207,21 @@ def make():
 
 make.input_shape = (1, 8, 8)
 """
+READS = """
+from pathlib import Path
+import torch
+from torch import nn
+
+ROWS, WIDTH = map(int, (Path(__file__).parent / "sizes.txt").read_text().split())
+
+
+def make():
+    return nn.Sequential(nn.Embedding(ROWS, WIDTH), nn.Flatten(), nn.Linear(6 * WIDTH, 4))
+
+
+def data():
+    return torch.utils.data.TensorDataset(torch.arange(240).reshape(40, 6) % ROWS, torch.arange(40) % 4)
+"""
 FIXED = OWN.replace("x.flatten(1)", "x.reshape(x.shape[0] if x.shape[0] == 1 else 2, -1)")
 
 
@@ -232,6 +247,17 @@ def test_code_that_needs_its_neighbours_is_named_and_the_other_forms_are_offered
     assert {form.file: form.agrees for form in found.formats} == {"model.safetensors": False, ONNX: True, EXPORTED: True}
     assert "net.py imports blocks_of_mine" in found.formats[0].sentence
     assert LOADER not in files_of(found.path.read_bytes())
+
+
+@pytest.mark.slow
+def test_code_that_reads_a_file_beside_it_is_told_so_and_the_readme_promises_no_load_py(kept, home, tmp_path):
+    (tmp_path / "sizes.txt").write_text("40 8")
+    (tmp_path / "net.py").write_text(READS)
+    run = run_of(kept, f"{tmp_path / 'net.py'}:make", PruneSpec(sparsity=0.5), f"{tmp_path / 'net.py'}:data", limit=20)
+    found = export_run(run, tmp_path / "it.zip", kept)
+    files = files_of(found.path.read_bytes())
+    assert "net.py reads sizes.txt, which an archive does not hold" in found.formats[0].sentence
+    assert LOADER not in files and LOADER not in files["README.md"].decode()
 
 
 @pytest.mark.slow
