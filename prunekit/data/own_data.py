@@ -29,6 +29,8 @@ from prunekit.local_code.local_imports import LOCK
 from prunekit.models.guesses import normalisation
 from prunekit.models.info import FORMS, ModelInfo, canonical
 
+TAKEN = "Validation is taken from the training samples: a model that learnt from all of them before does better on it than on the test."
+"""Said where the validation part is held out of the training part here."""
 NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 
 
@@ -250,8 +252,9 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
     test = splits["test"]
     made_by = f"As the transforms of {data_id.name} make them{prepared.sentence()}."
     pixels = " ".join(filter(None, (made_by, test.told_by if isinstance(test, OwnSplit) else "")))
+    taken = TAKEN if "validation" in splits and "validation" not in parts else ""
     restless = [_restless(splits[part], part) for part in ("validation", "test") if part in splits]
-    note = " ".join(filter(None, ("" if "train" in splits else SAME, *restless)))
+    note = " ".join(filter(None, ("" if "train" in splits else SAME, taken, *restless)))
     return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note, guesses), code)
 
 
@@ -268,7 +271,8 @@ def _of_its_own_form(data_id: DataId, known: ModelInfo, factory: Any, parts: Map
         order = np.random.default_rng(0).permutation(len(splits["train"]))
         out = np.sort(order[: max(1, round(VALIDATION * len(order)))])
         splits |= {"train": splits["train"].take(np.setdiff1d(order, out)), "validation": splits["train"].take(out)}
-    made_by, note = f"As {data_id.name} makes them.", "" if "train" in splits else SAME
+    taken = TAKEN if "validation" in splits and "validation" not in parts else ""
+    made_by, note = f"As {data_id.name} makes them.", taken if "train" in splits else SAME
     named = task if task is not None else splits["test"].task
     classes = _attribute("classes", parts["test"], strict=False) or _attribute("classes", factory) or known.classes
     return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, made_by, note, task=named)

@@ -19,8 +19,9 @@ MODEL = (
     "dict), examples (a list of inputs of other forms, under which a smaller model is proved too), and task (a name such as regression, or "
     "an object with metrics, loss and observe); of a model that reads "
     "text, tokeniser (an object with encode(text) -> ids and decode(ids) -> text). A detector (task object-detection) returns a dict with "
-    "scores, logits [pictures, places, classes], and boxes [pictures, places, 4], corners x1, y1, x2, y2 in pixels, none left out yet; its "
-    "method loss(output, targets) trains it where it has one, else points(height, width) may say where each place is, [places, 2]."
+    "two tensors, scores: logits (no sigmoid yet) [pictures, places, classes], and boxes: [pictures, places, 4], corners x1, y1, x2, y2 in "
+    "pixels, none left out yet; its method loss(output, targets) trains it where it has one, "
+    "else points(height, width) may say where each place is, [places, 2]."
 )
 DATA = (
     "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "

@@ -147,7 +147,8 @@ def search_caption(frame: pd.DataFrame, *, goal: str, before: float, dense: floa
         What samples are called, with what chooses: ``validation images``.
     """
     holding = frame[frame["state"] == "holds"]
-    text = f"{plural(len(frame), 'trial')}, {len(holding)} of them hold on {int(frame['samples'].max()):,} {units}."
+    hold = "holds" if len(holding) == 1 else "hold"
+    text = f"{plural(len(frame), 'trial')}, {len(holding)} of them {hold} on {int(frame['samples'].max()):,} {units}."
     if len(holding):
         least = holding.loc[holding["cost"].idxmin()]
         text += f" The ringed one has {cost_text(goal, least['cost'])}, {percent(least['cost'] / before)} of dense"

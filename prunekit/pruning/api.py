@@ -30,6 +30,7 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.stubborn import proved
+from prunekit.pruning.unstructured.allocation import named
 from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
 from prunekit.pruning.unstructured.masks import Ranking, mask_in_place, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
@@ -202,12 +203,18 @@ def _masked(  # noqa: PLR0917 (a model before and after, and what was asked)
     removed = sum(masks.removed.values())
     asked = ranking.requested(spec)
     layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(pruned))
-    gone = (name for name, size in ranking.sizes.items() if size and masks.removed[name] == size)
-    lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
-    limits = (*ranking.limits(spec), *unused, *lost)
+    limits = (*ranking.limits(spec), *unused, *emptied(ranking.sizes, masks.removed))
     achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
     left_out = skipped(pruned, spec, tuple(ranking.sizes))
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits, skipped=left_out)
+
+
+def emptied(sizes: Mapping[str, int], removed: Mapping[str, int]) -> tuple[str, ...]:
+    """Name the layers that lose all their weights in a sentence; none where every layer keeps some."""
+    gone = [name for name, size in sizes.items() if size and removed[name] == size]
+    if len(gone) < 2:
+        return tuple(f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
+    return (f"{len(gone)} layers lost all their weights ({named(gone)}): the output no longer depends on what enters them",)
 
 
 def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> LayerResult:

@@ -86,8 +86,8 @@ class PlainForm:
         if not self.reads(output):
             kind = f"a mapping with {', '.join(map(str, output))}" if isinstance(output, Mapping) else f"a {type(output).__name__}"
             raise ModelError(
-                f"a detector must return a dict with scores, logits [pictures, places, classes], and boxes [pictures, places, 4], corners "
-                f"in pixels; this one returns {kind}. Is it a detector?"
+                f"a detector must return a dict with two tensors, scores: logits (no sigmoid yet) [pictures, places, classes], and boxes: "
+                f"[pictures, places, 4], corners in pixels; this one returns {kind}. Is it a detector?"
             )
         _checked(output)
         if not torch.is_grad_enabled():

@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.state import state_hash
-from prunekit.pruning.api import prune
+from prunekit.pruning.api import emptied, prune
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 
@@ -132,6 +132,8 @@ def test_an_emptied_layer_is_said():
         net[1].weight.fill_(1.0)
     result = prune(net, PruneSpec(sparsity=0.5), input_shape=(4,))
     assert any("0 lost all its weights" in said for said in result.limits)
+    both = emptied({"a": 4, "b": 4, "c": 4}, {"a": 4, "b": 3, "c": 4})
+    assert both == ("2 layers lost all their weights (a and c): the output no longer depends on what enters them",)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -63,6 +63,11 @@ def test_what_is_filled_is_the_share_of_the_weights_that_stays(rows):
     assert ("inputs lost" in traces) == bool((rows.inputs > 0).any())
 
 
+def test_it_is_said_that_a_layer_loses_all_its_weights():
+    limits = cuts.view(CNN, PruneSpec(sparsity=0.999, layers=("conv1",))).limits
+    assert any("conv1 lost all its weights" in said for said in limits)
+
+
 @pytest.mark.parametrize("sparsity", [0.31, 0.7])
 def test_the_inputs_that_a_layer_loses_are_those_that_surgery_takes(sparsity):
     spec = PruneSpec(mode="structured", sparsity=sparsity, layers=("conv2",))

@@ -161,7 +161,8 @@ def verdict(before: Evaluation, after: Evaluation, task: Task) -> None:
     """Say what pruning did to quality, in one sentence."""
     gap, metric = evaluation.compare(before, after), after.metric
     if not isinstance(metric, Proportion):
-        change = f"{metric.format_difference(gap.value)} (95 % interval {metric.span(gap.low, gap.high)})"
+        low = metric.format_difference(gap.low).removesuffix(" points")
+        change = f"{metric.format_difference(gap.value)} (95 % interval {low} to {metric.format_difference(gap.high)})"
         text = f"**No significant difference**: {before.text()} dense, {after.text()} pruned, {change}."
         if gap.significant:
             worse = "worse" if metric.lost(gap).value > 0 else "better"

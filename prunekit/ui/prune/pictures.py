@@ -108,12 +108,12 @@ def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation
 def _second_line(view: View, of_all: str) -> str:
     """Say what the big numbers leave out: the share of the prunable weights, that of all parameters, and the work."""
     before, after = view.macs
-    ratio = before / max(after, 1)
+    fewer = f"{times(before / after)} fewer" if after else "none left"
     if view.what == "weights":
         return (
             f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. {of_all} MACs of non-zero weights "
             f"{count(before)} → {count(after)} "
-            f"({times(ratio)} fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
+            f"({fewer}, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
     blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
     what = _unit(view) if view.unit == "channels" else "channels"
@@ -127,7 +127,7 @@ def _second_line(view: View, of_all: str) -> str:
     return (
         f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. {of_all} "
         f"MACs {count(before)} → {count(after)} "
-        f"({times(ratio)} fewer, counted). How much faster that is, only a measurement tells: see Latency."
+        f"({fewer}, counted). How much faster that is, only a measurement tells: see Latency."
     )
 
 

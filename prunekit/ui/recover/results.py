@@ -72,6 +72,8 @@ def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str)
             help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if has_norms
             else "This model has no BatchNorm.",
         )  # fmt: skip
+    if not has_norms:
+        st.caption("This model has no BatchNorm, so there is nothing to recalibrate: what comes back comes from fine-tuning.")
     if problem:
         st.caption(f":orange[{problem}]")
     return _latest(shown, quick)

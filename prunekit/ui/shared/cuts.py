@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunekit import pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import weight_of
-from prunekit.pruning.api import achieved_by
+from prunekit.pruning.api import achieved_by, emptied
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Cut, Ranking
@@ -133,9 +133,10 @@ def _masked(source: Source, spec: PruneSpec, ranking: Ranking | PatternRanking, 
     )  # fmt: skip
     effective = counts.macs - float((base["macs"].to_numpy() * (np.maximum(gone, alive) / every)).sum())
     weights, lost = int(every.sum()), int(params_gone.sum())
+    limits = (*ranking.limits(spec), *emptied(ranking.sizes, removed))
     return View(
         spec, frame, "weights", "weights", int(gone.sum()), int(every[ticked].sum()), (counts.params, counts.nonzero - lost),
-        (counts.macs, round(effective)), (weights, weights - int(alive.sum()) - lost), ranking.limits(spec), cut, ranking, images,
+        (counts.macs, round(effective)), (weights, weights - int(alive.sum()) - lost), limits, cut, ranking, images,
     )  # fmt: skip
 
 
