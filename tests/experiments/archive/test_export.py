@@ -249,7 +249,7 @@ def test_code_that_needs_its_neighbours_is_named_and_the_other_forms_are_offered
     assert LOADER not in files_of(found.path.read_bytes())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_code_that_reads_a_file_beside_it_is_told_so_and_the_readme_promises_no_load_py(kept, home, tmp_path):
     (tmp_path / "sizes.txt").write_text("40 8")
     (tmp_path / "net.py").write_text(READS)
