@@ -87,10 +87,10 @@ def test_selecting_rows_draws_their_weights(tab):
 
 
 def cell(tab, column, row):
-    """Return where a cell of the layers table is: the first columns are 70, 190, 110, 110 and 80 pixels wide."""
+    """Return where a cell of the layers table is: the first columns are 70, 75, 110, 110 and 80 pixels wide."""
     ticks = tab.page.locator('button[aria-label*="with a tick"]')  # what is done with a table names it
     box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').filter(has=ticks).last)
-    return box["x"] + {"tick": 35, "override": 315, "cap": 520}[column], box["y"] + 17 + 33.6 * (row + 1)
+    return box["x"] + {"tick": 35, "override": 200, "cap": 405}[column], box["y"] + 17 + 33.6 * (row + 1)
 
 
 def test_every_edit_of_the_layers_table_counts(tab):
