@@ -41,7 +41,7 @@ class Camera:
             page.wait_for_timeout(1500)  # what moves comes to rest; nobody looks at the other pictures
         page.screenshot(path=self.folder / f"{name}.png")
         self.taken.append(name)
-        assert self.tab.title() == ABOUT["compare" if name == "trade-off" else name].question
+        assert self.tab.title() == ABOUT[{"trade-off": "compare", "graph": "layers"}.get(name, name)].question
         if name not in LONGER or screens.EVERYTHING:
             self.faults += [f"{name}, {fault}" for fault in screens.faults(self.tab)]
 

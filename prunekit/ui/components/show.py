@@ -30,9 +30,9 @@ def share(title: str, **options: Any) -> Any:
     return st.column_config.ProgressColumn(title, format=f"%.1f{THIN}%%", min_value=0, max_value=100, **options)
 
 
-def text_column(title: str, texts: pd.Series, **options: Any) -> Any:
-    """Return a column that is as wide as its longest text, within limits."""
-    return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 75), 290), **options)
+def text_column(title: str, texts: pd.Series, most: int = 290, **options: Any) -> Any:
+    """Return a column that is as wide as its longest text, within limits; pixels."""
+    return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 75), most), **options)
 
 
 def in_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:

@@ -42,14 +42,14 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     if not shown["with"].any():
         shown = shown.drop(columns="with")
     config = {
-        "layer": show.text_column("Layer", shown["layer"], pinned=True),
-        "type": show.text_column("Type", shown["type"]),
+        "layer": show.text_column("Layer", shown["layer"], most=120, pinned=True),
+        "type": show.text_column("Type", shown["type"], most=90),
         "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="localized", width=90),
         "share": show.share("Share of parameters", width=105),
         "macs": st.column_config.NumberColumn("MACs", format="localized", width=70),
         "cost": show.share("Share of MACs", width=100),
-        "with": st.column_config.TextColumn("Shrinks together with", width=150),
+        "with": st.column_config.TextColumn("Shrinks together with", width=110),
     }
     # the table keeps its own selection: where the address says another, it is another table
     key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{session.times_read()}"
