@@ -77,8 +77,12 @@ def test_the_way_of_a_run_from_saving_to_the_archive(tmp_path, monkeypatch, caps
     assert (tmp_path / "report.html").is_file() and (tmp_path / "smaller.zip").is_file()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands() if takes_long(line)])
+@pytest.mark.parametrize(
+    "line",
+    [  # each length of a text is exported for itself
+        pytest.param(line, marks=pytest.mark.nightly if "--length" in line else pytest.mark.slow) for line in commands() if takes_long(line)
+    ],
+)
 def test_the_long_command_lines_run(line, capsys):
     assert main(words_of(line)) == 0
     assert capsys.readouterr().out.strip()

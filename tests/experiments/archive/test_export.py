@@ -274,7 +274,7 @@ def test_a_model_that_fixes_its_batch_leaves_out_what_cannot_be(kept, home, tmp_
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
-        pytest.param("torchvision/squeezenet1_1", STRUCTURED, marks=pytest.mark.slow),
+        pytest.param("torchvision/squeezenet1_1", STRUCTURED, marks=pytest.mark.nightly),
         pytest.param("torchvision/googlenet", STRUCTURED, marks=pytest.mark.nightly),
         pytest.param("torchvision/mobilenet_v3_small", STRUCTURED, marks=pytest.mark.nightly),
         pytest.param("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5), marks=pytest.mark.slow),
