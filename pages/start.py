@@ -12,7 +12,7 @@ with show.slot():
     elif shelf == "own":
         model_picker.own()
     elif shelf:
-        model_picker.library(shelf)
+        model_picker.packaged(shelf)
 
 with show.slot():
     baseline.choose_inputs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -211,13 +212,13 @@ def _group(entry: Shrinking, name: str) -> str:
 JOINS = {"input": "what goes in", "output": "what comes out", "+": "addition", "×": "product", "concat": "concatenation"}
 
 
-def _said(row: object) -> str:
+def _said(row: Any) -> str:
     """Return what hovering says of a node."""
-    kind, label = row.kind, row.label  # type: ignore[attr-defined]
+    kind, label = row.kind, row.label
     if kind != "layer":
         return f"<b>{JOINS.get(label, label)}</b>"
-    times = f" and {row.members - 1} built alike" if row.members > 1 else ""  # type: ignore[attr-defined]
-    lines = [f"<b>{row.name}</b>{times}", row.size and f"weight {row.size}", row.told, row.figure]  # type: ignore[attr-defined]
+    times = f" and {row.members - 1} built alike" if row.members > 1 else ""
+    lines = [f"<b>{row.name}</b>{times}", row.size and f"weight {row.size}", row.told, row.figure]
     return "<br>".join(filter(None, lines))
 
 

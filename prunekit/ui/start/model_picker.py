@@ -82,7 +82,7 @@ def samples() -> None:
     gallery.cards(models.list_models("sample"))
 
 
-def library(kind: str) -> None:
+def packaged(kind: str) -> None:
     """Show every model of a library in one box, and say what its weights are."""
     now = session.settings()
     names = [entry.name for entry in models.list_models(kind)]
