@@ -157,7 +157,9 @@
           if (piece.svg?.closest(".js-plotly-plot") !== line.closest(".js-plotly-plot") || !piece.element.closest(".annotation, .textpoint")) continue;
           const plate = piece.element.closest(".annotation")?.querySelector("rect.bg");
           if (plate && Number(plate.style.fillOpacity || 0) > 0.6 && plate.style.fill !== "none") continue;
-          const room = { ...piece.box, top: piece.box.top + 2, bottom: piece.box.bottom - 2 };
+          // a line at the edge of a text touches the space before its first letter
+          const { left, right, top, bottom } = piece.box;
+          const room = { left: left + SLACK, right: right - SLACK, top: top + 2, bottom: bottom - 2 };
           const over = Math.min(box.right, room.right) >= Math.max(box.left, room.left) && Math.min(box.bottom, room.bottom) >= Math.max(box.top, room.top);
           if (over) tell("struck", piece.element, `“${piece.text}” by a line`);
         }
