@@ -251,6 +251,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
     parser.add_argument("--name", metavar="TEXT", help="keep it as a run of this name; other commands find it by the name, too")
     _tracker_flag(parser)
+    _cluster_flag(parser)
     _exact_flag(parser)
     _json_flag(parser)
 
@@ -286,7 +287,7 @@ def _tracker_flag(parser: argparse.ArgumentParser) -> None:
 
 def _cluster_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flag of commands that a cluster can carry."""
-    about = "let the workers of a Dask cluster measure: the address of its scheduler, as in tcp://127.0.0.1:8786; docs/cluster.md"
+    about = "let the workers of a Dask cluster do the work: the address of its scheduler, as in tcp://127.0.0.1:8786; docs/cluster.md"
     parser.add_argument("--cluster", metavar="ADDRESS", help=about)
 
 

@@ -36,10 +36,12 @@ from prunekit.evaluation.before_after import Assessment, assess, document
 from prunekit.evaluation.cautions import Caution, LayerCut
 from prunekit.evaluation.compression import LARGE
 from prunekit.evaluation.sizes import FORMS, file_bytes, parts, sizes
+from prunekit.experiments.cluster.recovery import recover_at
 from prunekit.experiments.home import FILE, home, store
 from prunekit.experiments.identity import weights_of
 from prunekit.experiments.known_losses import known_losses
 from prunekit.experiments.records import Label
+from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import blocks_text, shares_text
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.store import RunStore
@@ -51,11 +53,12 @@ from prunekit.models.info import info
 from prunekit.models.layers import outputs_of
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.resolver import resolve
 from prunekit.tasks.wording import written
 from prunekit.tracking.logged import Logged, tracked
 from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
-from prunekit.training.result import Recovered
+from prunekit.training.result import Epoch, Recovered
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 
@@ -85,7 +88,11 @@ def _made(args: argparse.Namespace, logged: Logged) -> str:
     shape = shape_of(model, data, args.size)
     kept = _kept_before()
     weights = weights_of(model, shape, model_id.task) if kept is not None else ""  # before the model may be used up
-    recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once, log_to=logged)
+    if args.cluster is None:
+        recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once, log_to=logged)
+    else:
+        asked = AccuracyRequest(model_id, None if data is None else data.id, spec, recovery, "test")
+        recovered = _elsewhere(args.cluster, asked, model, data, shape, logged)
     if args.uniform:
         pruned_config(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress, **known)
@@ -104,6 +111,22 @@ def _made(args: argparse.Namespace, logged: Logged) -> str:
         found["run"] = _saved(args.name, model_id, model, recovered, assessment, data)
         found |= {"name": args.name} if args.name else {}
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
+
+
+def _elsewhere(  # noqa: PLR0917 (what `recover` takes)
+    address: str, request: AccuracyRequest, model: nn.Module, data: Data | None, shape: tuple[int, ...] | None, logged: Logged
+) -> Recovered:
+    """Have a worker of a cluster prune and recover, and tell a tracker what it is told of a recovery here."""
+    assert request.spec is not None
+    logged.params({"spec": request.spec.to_dict(), "recovery": request.recovery.to_dict()})
+    metric = resolve(model, data).headline.name
+
+    def tell(epoch: Epoch) -> None:
+        logged.metrics(epoch.figures(metric), epoch.number)
+
+    found = recover_at(address, request, model, data, input_shape=shape, report=tell, progress=progress_to(sys.stderr))
+    logged.metrics(found.result.figures(), len(found.history))
+    return found
 
 
 def _log(logged: Logged, found: dict[str, Any], out: str | None) -> None:

@@ -37,6 +37,7 @@ BAD = [
     (["prune", "digits_mlp", "--sparsity", ".99", "--override", "fc1=0"], "at most"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--seed=-1"], "seed"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--layers", "fc3"], "fc3"),
+    (["prune", "digits_mlp", "--sparsity", "0.5", "--cluster", "tcp://127.0.0.1:1"], "a cut alone is made here in seconds"),
     (["latency", "digits_mlp", "--cluster", "tcp://127.0.0.1:1"], "latency is never measured on a cluster"),
     (["app", "--workers", "0"], "--workers must be at least 1"),
     (["prune", "digits_mlp", "--pattern", "2:4", "--sparsity", ".9"], "contradicts"),

@@ -1,6 +1,7 @@
 """Work on a Dask cluster: the results of one process, whatever dies meanwhile."""
 
 import builtins
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from contextlib import closing, suppress
 import pytest
 import torch
 
+from prunekit.cli import main
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
@@ -288,6 +290,18 @@ def test_sensitivity_and_recovery_are_those_of_one_process(cluster, kept, tmp_pa
     assert [epoch.number for epoch in told if isinstance(epoch, Epoch)] == [1]
     assert evaluate(open_run(stages[-1].run, kept).model, data.test).value == stages[-1].test.value
     assert recover_through(request, kept, model=model, data=data) == stages
+
+
+def test_prune_is_carried_out_by_a_worker_as_it_is_here(local, tmp_path, capsys):
+    flags = ["--data", "digits", "--mode", "structured", "--sparsity", "0.7", "--epochs", "1", "--recalibrate", "--json"]
+    answers = []
+    for more in (["--cluster", local.scheduler_address, "--out", str(tmp_path / "pruned")], []):
+        assert main(["prune", "digits_cnn", *flags, *more]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+        del answers[-1]["recovery"]["history"][0]["seconds"]
+    there, here = answers
+    assert there == here
+    assert evaluate(load_model(str(tmp_path / "pruned")), load_data("digits").test).value == there["after"]["accuracy"]["value"]
 
 
 @pytest.mark.nightly
