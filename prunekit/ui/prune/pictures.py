@@ -10,7 +10,7 @@ import streamlit as st
 
 from prunekit.criteria.methods import CRITERIA
 from prunekit.evaluation.quality import Evaluation, chance_sentence
-from prunekit.formatting import asked, count, percent, plural, reached, times
+from prunekit.formatting import asked, count, listed, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_histograms import cut
@@ -53,6 +53,7 @@ def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation]
 
 
 WHOLE = " stays whole: "
+MOST_NAMED = 3
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 KINDS = {"channels": "channels", "heads": "heads", "head dimensions": "dimensions", "experts": "experts"}
 OF_WHAT = {
@@ -275,7 +276,7 @@ def _of_all(why: str, names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]}{WHOLE}{why}"
     each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
-    return f"{names[0]} and {plural(len(names) - 1, 'more layer')} stay whole: {each}"
+    return f"{listed(names, MOST_NAMED, 'layer')} stay whole: {each}"
 
 
 def shapes(frame: pd.DataFrame) -> Any:
