@@ -173,7 +173,7 @@ def _in_form(scores: Tensor, boxes: Tensor, batch: Batch) -> None:
     least, most = (float(each) for each in scores.aminmax())
     if least >= 0 and most <= 1 and least < most and float(scores.median()) < LIKELY_NONE:
         raise ModelError(
-            f"the detector's scores lie between {least:.2g} and {most:.2g}, as probabilities do: return logits, the scores before the sigmoid"
+            f"the detector's scores lie between {least:.2g} and {most:.2g}, as probabilities do: return logits, from before the sigmoid"
         )
     low, high = boxes[..., :2], boxes[..., 2:]
     if float((high <= low).any(-1).float().mean()) > 0.5 and float((high > 0).all(-1).float().mean()) > 0.5:
@@ -188,8 +188,8 @@ def check_classes(output: Any, classes: int) -> None:
     found = output[SCORES].shape[2] if PlainForm().reads(output) else classes
     if found != classes:
         raise ModelError(
-            f"the detector scores {found} classes, and the data have {classes}, counted from 0: choose data with the same classes, or let the "
-            "model score those of the data alone"
+            f"the detector scores {found} classes, and the data have {classes}, counted from 0: choose data with the same classes, or let "
+            "the model score those of the data alone"
         )
 
 

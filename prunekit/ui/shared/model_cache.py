@@ -216,9 +216,9 @@ def dense(source: Source) -> Loaded:
 
 
 @lru_cache(maxsize=32)
-def weights_known(source: Source, shape: tuple[int, ...]) -> str:
-    """Return what the runs of a model are known by, on samples of a shape; hashing a large one takes a while."""
-    return weights_of(load(source).model, shape)
+def weights_known(source: Source, shape: tuple[int, ...], task: str | None = None) -> str:
+    """Return what the runs of a model are known by, on samples of a shape and for a task; hashing a large one takes a while."""
+    return weights_of(load(source).model, shape, task)
 
 
 @lru_cache(maxsize=32)
