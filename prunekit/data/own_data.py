@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
 from prunekit.data.image_folder import SAME, VALIDATION
-from prunekit.data.own_samples import OwnSamples, check_no_nan, of_its_own_form
+from prunekit.data.own_samples import OwnSamples, OwnTexts, check_no_nan, first_of, of_its_own_form, stretched, tokens_in
 from prunekit.data.stratified import Indices, held_out
+from prunekit.data.text import Texts, coding_of, labelled
 from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, load_factory
@@ -139,10 +138,7 @@ class OwnSplit(Split):
 
     def picture(self, i: int) -> Picture:
         """Return sample ``i`` for the screen, its own range of values stretched over 0..255: uint8, (H, W, C)."""
-        x = _drawn(self._sample(i)[0])
-        low, high = float(x.min()), float(x.max())
-        levels = ((x - low) * (255 / (high - low or 1.0))).round().to(torch.uint8)
-        return levels.permute(1, 2, 0).contiguous().numpy()
+        return stretched(self._sample(i)[0])
 
     def take(self, indices: Indices) -> OwnSplit:
         """Return the samples at ``indices`` as a split of its own."""
@@ -204,17 +200,6 @@ class OwnSplit(Split):
         return np.array([self._sample(i)[1] for i in range(self._indices.size)], dtype=np.int64)
 
 
-def _drawn(x: Tensor) -> Tensor:
-    """Return a sample as an image (C, H, W): of a volume its middle, of anything else its values row by row in a square."""
-    if x.dim() == 4 and x.shape[0] in (1, 3):
-        x = x[:, x.shape[1] // 2]
-    if x.dim() == 3 and x.shape[0] in (1, 3):
-        return x
-    flat = x.reshape(-1)
-    side = math.isqrt(max(flat.numel(), 1) - 1) + 1
-    return F.pad(flat, (0, -flat.numel() % side), value=float(flat.min())).reshape(1, -1, side)
-
-
 def _label(value: Any, where: str) -> int:
     """Return a class index as a plain integer."""
     try:
@@ -237,6 +222,9 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
             raise DataError(f"{data_id.name} returns data that prunekit has prepared: give size, mean and std where it loads them")
         return _coded(replace(made, id=data_id), code)
     parts = _parts(made, data_id.name)
+    known = replace(known, tokeniser=known.tokeniser or getattr(factory, "tokeniser", None))
+    if _written(factory, parts):
+        return _coded(_of_texts(data_id, known, factory, parts), code)
     if any(getattr(factory, name, None) is not None for name in ("task", "collate")) or any(map(of_its_own_form, parts.values())):
         return _coded(_of_its_own_form(data_id, known, factory, parts), code)
     splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
@@ -260,29 +248,64 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
 
 def _of_its_own_form(data_id: DataId, known: ModelInfo, factory: Any, parts: Mapping[str, Any]) -> Data:
     """Return data whose samples are as the user's own task takes them: nothing is done to them."""
-    if data_id.size or data_id.mean or data_id.std:
-        raise DataError(f"{data_id.name} holds inputs of its own form, and nothing is done to them: leave size, mean and std out")
     own, task = (getattr(factory, name, None) for name in ("collate", "task"))
     splits: dict[str, Any] = {
-        name: part if isinstance(part, Split) else OwnSamples(part, f"{data_id.name} ({name})", own=own, task=task)
+        name: part if isinstance(part, Split) else _own_samples(part, f"{data_id.name} ({name})", data_id, known, own, task)
         for name, part in parts.items()
     }
+    prepared, guesses = AS_IT_IS, tuple[str, ...]()
+    if getattr(splits["test"], "are_pixels", False) and not data_id.size:
+        told = {field: _attribute(field, factory) for field in ("mean", "std")}
+        prepared, guesses = _preparation(data_id, splits["test"], known, told)
+        for part in splits.values():
+            part.prepared = prepared
+    elif data_id.size or data_id.mean or data_id.std:
+        raise DataError(f"{data_id.name} holds inputs of its own form, and nothing is done to them: leave size, mean and std out")
     if "train" in splits and "validation" not in splits and len(splits["train"]) > 1:
         order = np.random.default_rng(0).permutation(len(splits["train"]))
         out = np.sort(order[: max(1, round(VALIDATION * len(order)))])
         splits |= {"train": splits["train"].take(np.setdiff1d(order, out)), "validation": splits["train"].take(out)}
     taken = TAKEN if "validation" in splits and "validation" not in parts else ""
-    made_by, note = f"As {data_id.name} makes them.", taken if "train" in splits else SAME
+    made_by, note = f"As {data_id.name} makes them{prepared.sentence()}.", taken if "train" in splits else SAME
     named = task if task is not None else splits["test"].task
     classes = _attribute("classes", parts["test"], strict=False) or _attribute("classes", factory) or known.classes
-    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, made_by, note, task=named)
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, made_by, note, guesses, task=named)
 
 
-def _preparation(data_id: DataId, test: Split, known: ModelInfo, told: Mapping[str, Any]) -> tuple[Preparation, tuple[str, ...]]:
+def _own_samples(part: Any, name: str, data_id: DataId, known: ModelInfo, own: Any, task: Any) -> OwnSamples:  # noqa: PLR0917
+    """Return a dataset of anything; one of token ids can be read where somebody names a tokeniser."""
+    split = OwnSamples(part, name, own=own, task=task)
+    tokens = tokens_in(split) if known.tokeniser is not None else 0
+    return OwnTexts(part, name, own=own, task=task).read_by(coding_of(data_id, known), tokens) if tokens else split
+
+
+def _written(factory: Any, parts: Mapping[str, Any]) -> bool:
+    """Whether samples are texts as they are written, and nobody but a tokeniser says how they are read."""
+    if getattr(factory, "collate", None) is not None or not isinstance(getattr(factory, "task", None) or "", str):
+        return False
+    return all(getattr(part, "collate", None) is None and isinstance(first_of(part)[0], str) for part in parts.values())
+
+
+def _of_texts(data_id: DataId, known: ModelInfo, factory: Any, parts: Mapping[str, Any]) -> Data:
+    """Return data of texts with a class each, read by the model's tokeniser."""
+    rows: dict[str, Any] = {name: [part[i] for i in range(len(part))] for name, part in parts.items()}
+    found = {name: Texts([text for text, _ in part], [_label(y, data_id.name) for _, y in part]) for name, part in rows.items()}
+    if "train" in found and "validation" not in found:
+        whole = found["train"]
+        labels = np.array(whole.labels)
+        split = zip(("train", "validation"), held_out(labels, round(VALIDATION * len(labels))), strict=True)
+        found |= {name: Texts([whole.texts[i] for i in places], labels[places].tolist()) for name, places in split if places.size}
+    classes = _attribute("classes", parts["test"], strict=False) or _attribute("classes", factory) or known.classes
+    made = labelled(data_id, found, classes, coding_of(data_id, known), f"Texts of {data_id.name}, read by the model's tokeniser.")
+    taken = TAKEN if "validation" in found and "validation" not in parts else ""
+    return replace(made, note=taken if "train" in found else SAME)
+
+
+def _preparation(data_id: DataId, test: Any, known: ModelInfo, told: Mapping[str, Any]) -> tuple[Preparation, tuple[str, ...]]:
     """Return what is done to samples: to pixels what model or data say, to others what was asked for; and what of it is a guess."""
-    if not isinstance(test, OwnSplit) or not test.are_pixels:
+    if not getattr(test, "are_pixels", False):
         return Preparation(data_id.mean, data_id.std, data_id.size), ()
-    first = test.images(np.array([0]))[0]
+    first = test[0][0]
     channels = first.shape[0] if first.dim() == 3 else 1
     fits = {field: values for field in ("mean", "std") if (values := getattr(known, field) or told[field]) and len(values) == channels}
     mean, std, guesses = normalisation(data_id, ModelInfo(**fits), channels)

@@ -27,9 +27,10 @@ DATA = (
     "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "
     '(train, test), or a dict with "train", "validation" and "test". A dataset has len() and gives (x, y) for an index: x a float tensor '
     "just as the model takes it, or uint8 pixels (channels, height, width), which are divided by 255 and normalised by mean and std; all "
-    "x of one shape, y a class index from 0. Or x is a tensor of another type, a tuple or a dict of tensors, and y a number or whatever "
-    "the task needs: of a detector a dict with boxes, float [n, 4], and labels, class indices [n]. "
-    "Attributes of the function may tell classes, mean and std of uint8 pixels, task, and collate (puts samples together)."
+    "x of one shape, y a class index from 0. Of a model that reads text x is a text, a str, or its token ids. Or x is a tensor of another "
+    "type, a tuple or a dict of tensors, and y a number or whatever the task needs: of a detector a dict with boxes, float [n, 4], and "
+    "labels, class indices [n]. Attributes of the function may tell classes, mean and std of uint8 pixels, tokeniser (of token ids, where "
+    "the model has none), task, and collate (puts samples together)."
 )
 UNTOLD = (
     "What nobody tells is read from the data: samples go in at their own size, and are resized only to a size that somebody gave. "

@@ -374,7 +374,7 @@ def note(model: nn.Module, known: object) -> None:
     """Keep what whoever loaded a model knows of it, as attributes: ``input_shape``, ``example``, ``task``, ``card``, ``code``."""
     with _LOCK:
         _NOTED[model] = known
-    if getattr(known, "task", None) is not None or getattr(known, "example", None) is not None:
+    if any(getattr(known, name, None) is not None for name in ("task", "example", "tokeniser")):
         model.__dict__[CARRIED] = _Carried(known)
 
 

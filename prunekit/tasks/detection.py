@@ -142,10 +142,11 @@ class ObjectDetection(BaseTask):
         DataError
             If targets are not boxes and labels for each picture, or a label is outside the classes.
         """
-        from prunekit.tasks.detector_forms import objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detector_forms import check_classes, objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         if not self.classes:
             raise DataError("nobody says how many classes there are: give the data an attribute classes, with their names or number")
+        check_classes(output, self.classes)
         n, sizes = batch.samples, len(SIZES)
         score, kind = np.full((n, MOST), -1.0), np.zeros((n, MOST))
         hits, wanted = np.zeros((sizes, n, MOST)), np.zeros((sizes, n, self.classes))

@@ -89,7 +89,7 @@ class PlainForm:
                 f"a detector must return a dict with two tensors, scores: logits (no sigmoid yet) [pictures, places, classes], and boxes: "
                 f"[pictures, places, 4], corners in pixels; this one returns {kind}. Is it a detector?"
             )
-        _checked(output)
+        _checked(output, batch)
         if not torch.is_grad_enabled():
             return output
         own = getattr(model, "loss", None)
@@ -149,13 +149,47 @@ def chosen(scores: Tensor, boxes: Tensor) -> Detections:
     return Detections(found[kept], values[kept], labels[kept])
 
 
-def _checked(output: Mapping[str, Tensor]) -> None:
-    """Refuse scores and boxes that do not belong together."""
+LIKELY_NONE = 0.1
+"""Most places of a picture show nothing: half of a detector's probabilities are below this."""
+CORNERS = "give corners x1, y1, x2, y2 in pixels of the picture"
+
+
+def _checked(output: Mapping[str, Tensor], batch: Batch) -> None:
+    """Refuse scores and boxes that do not belong together, or that are in another form than they must be."""
     scores, boxes = output[SCORES], output[BOXES]
     if scores.ndim != 3 or boxes.shape != (*scores.shape[:2], 4):
         raise ModelError(
             f"scores must be [pictures, places, classes] and boxes [pictures, places, 4] of the same places; got {list(scores.shape)} "
             f"and {list(boxes.shape)}"
+        )
+    if not (scores.is_floating_point() and boxes.is_floating_point()):
+        raise ModelError(f"scores and boxes must be floating numbers; got {scores.dtype} and {boxes.dtype}")
+    if scores.numel():
+        _in_form(scores.detach().float(), boxes.detach().float(), batch)
+
+
+def _in_form(scores: Tensor, boxes: Tensor, batch: Batch) -> None:
+    """Refuse probabilities in place of logits, and boxes that are no corners in pixels."""
+    least, most = (float(each) for each in scores.aminmax())
+    if least >= 0 and most <= 1 and least < most and float(scores.median()) < LIKELY_NONE:
+        raise ModelError(
+            f"the detector's scores lie between {least:.2g} and {most:.2g}, as probabilities do: return logits, from before the sigmoid"
+        )
+    low, high = boxes[..., :2], boxes[..., 2:]
+    if float((high <= low).any(-1).float().mean()) > 0.5 and float((high > 0).all(-1).float().mean()) > 0.5:
+        raise ModelError(f"most of the detector's boxes end before they begin, as boxes of a place and a size do: {CORNERS}")
+    side = min((min(each.shape[-2:]) for _, each in batch.named_tensors() if each.ndim == 4), default=0)
+    if side > 8 and float(boxes.abs().max()) <= 2 and float((high > low).all(-1).float().mean()) > 0.5:
+        raise ModelError(f"the detector's boxes are all below 2, as shares of the picture are: {CORNERS}")
+
+
+def check_classes(output: Any, classes: int) -> None:
+    """Raise where an answer scores another number of classes than the data have."""
+    found = output[SCORES].shape[2] if PlainForm().reads(output) else classes
+    if found != classes:
+        raise ModelError(
+            f"the detector scores {found} classes, and the data have {classes}, counted from 0: choose data with the same classes, or let "
+            "the model score those of the data alone"
         )
 
 
@@ -184,6 +218,8 @@ def _objects(target: Any, classes: int) -> dict[str, Tensor]:
     boxes, labels = found["boxes"].reshape(-1, 4), found["labels"].reshape(-1).long()
     if len(boxes) != len(labels):
         raise DataError(f"a picture has {len(boxes)} boxes and {len(labels)} labels: each box needs one")
+    if len(boxes) and float(boxes.max()) <= 1:
+        raise DataError(f"the box {boxes[0].tolist()} lies within one pixel, as shares of a picture do: {CORNERS}")
     flat = (boxes[:, 2:] <= boxes[:, :2]).any(1)
     if bool(flat.any()):
         raise DataError(f"the box {boxes[flat][0].tolist()} has no area: boxes are corners x1, y1, x2, y2 with x1 < x2 and y1 < y2")

@@ -12,10 +12,11 @@ from torch import nn
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
-from prunekit.tasks.classification import IMAGES
+from prunekit.tasks.classification import IMAGES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.input_form import library_heads
+from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
@@ -24,6 +25,8 @@ ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_
 """The same where samples are no images, under the same name: what was measured of it is found again."""
 KINDS = {"numbers": REGRESSION, "classes": TASKS[DEFAULT], "masks": SEGMENTATION, "boxes": DETECTION}
 """What targets look like -> whose they are where nobody says more."""
+WRITTEN = {"classes": TEXT, "tokens": LANGUAGE}
+"""The same for a model with a tokeniser."""
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
 
@@ -71,6 +74,8 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         found["the model's outputs speak for"] = DETECTION
     if not found and kind in ("masks", "boxes"):
         return KINDS[kind].for_data(data)
+    if not found and kind in WRITTEN and model is not None and told(model, "tokeniser") is not None:
+        return WRITTEN[kind]
     if not found:
         if kind == "numbers" and not getattr(data, "classes", None):
             return REGRESSION.for_data(data)
@@ -108,7 +113,9 @@ def _task(value: Any, name: str) -> Task:
 
 
 def kind_of_targets(data: Any) -> str:
-    """Return whether the targets of data are "numbers", "classes", "masks" (of pixels) or "boxes", by their form; "" for none of these.
+    """Return what the targets of data are by their form; "" for none of these.
+
+    "numbers", "classes", "tokens" (several whole numbers for each sample), "masks" (of pixels) or "boxes".
 
     Parameters
     ----------
@@ -122,8 +129,8 @@ def kind_of_targets(data: Any) -> str:
         first: Any = split[0][1] if targets is None and len(split) else None if targets is None else targets[0]
         if isinstance(first, Mapping) and {"boxes", "labels"} <= set(first):
             return "boxes"
-        if getattr(first, "ndim", 0) == 2 and "int" in str(first.dtype):
-            return "masks"
+        if getattr(first, "ndim", 0) and "int" in str(first.dtype):
+            return {1: "tokens", 2: "masks"}.get(first.ndim, "")
         targets = first if targets is None else targets
         kind = np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets).dtype.kind
     except Exception:  # whatever a user's data do here, they will do again, and be told, where they are used

@@ -6,6 +6,9 @@ import torch
 
 from prunekit.data.load import load_data
 from prunekit.errors import DataError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.models.load import load_model
+from prunekit.tasks.resolver import resolve
 from tests.tables import case
 
 OWN = """
@@ -133,7 +136,7 @@ def test_what_goes_wrong_is_one_plain_sentence(own):
         ("nothing", "a NoneType, which has no len"),
         ("empty", "is empty"),
         ("raises", "OSError: disk on fire"),
-        ("picture", r"\[0\] is a str, neither a float tensor nor pixels"),
+        ("picture", "is text, and nobody says how the model reads it: give its factory an attribute tokeniser"),
         ("single", r"\[0\] is not a pair"),
         ("label", "label -1"),
         ("negative", "label -1"),
@@ -210,3 +213,55 @@ def test_a_sample_that_holds_nan_is_named_unless_the_users_own_task_judges_it(tm
         return
     with pytest.raises(DataError, match=rf"{name} \(test\)\[{place}\] holds NaN: repair that sample, or leave it out"):
         list(test.take(np.arange(1, 60)).batches(16))
+
+
+READ = """
+import torch
+from torch import nn
+
+class Letters:
+    size, padding, length = 128, 0, 12
+    def encode(self, text): return [min(byte, 127) for byte in text.encode()]
+    def decode(self, ids): return bytes(ids).decode()
+
+def net(): return nn.Sequential(nn.Embedding(128, 4), nn.Flatten(), nn.Linear(48, 2))
+net.example, net.tokeniser, net.classes = torch.ones(2, 12, dtype=torch.long), Letters(), ["bad", "good"]
+def plain(): return nn.Sequential(nn.Embedding(128, 4), nn.Flatten(), nn.Linear(48, 2))
+plain.example = net.example
+
+SAID = ["a fine film", "dull"] * 10
+ids = torch.tensor([(Letters().encode(each) + [0] * 12)[:12] for each in SAID])
+def numbers(): return [(x, i % 2) for i, x in enumerate(ids)]
+def following(): return [(x, x.roll(-1)) for x in ids]
+def texts(): return [(x, i % 2) for i, x in enumerate(SAID)], [(x, i % 2) for i, x in enumerate(SAID)]
+def told(): return numbers()
+told.tokeniser = Letters()
+
+def boxes():
+    return [(torch.full((3, 6, 8), 51, dtype=torch.uint8), {"boxes": torch.tensor([[0.0, 1, 4, 5]]), "labels": torch.tensor([0])})] * 4
+boxes.mean, boxes.std, boxes.classes = [0.2] * 3, [1.0] * 3, ["square"]
+def masks(): return [(torch.zeros(3, 6, 8), torch.zeros(6, 8, dtype=torch.int64))] * 4
+"""
+
+
+def test_people_read_and_see_what_their_own_datasets_hold(tmp_path):
+    (tmp_path / "read.py").write_text(READ)
+    name = f"{tmp_path / 'read.py'}:"
+    for model, data, named in (
+        ("net", "numbers", "text-classification"), ("net", "texts", "text-classification"), ("net", "following", "language-modelling"),
+        ("plain", "told", "image-classification"),
+    ):  # fmt: skip
+        net = load_model(f"{name}{model}")
+        found = load_data(f"{name}{data}", model=net)
+        chosen = resolve(net, found)
+        assert chosen.name == named and chosen.shown(found.test, 0).text == "a fine film", data
+        assert found.test.take(np.array([3, 1])).text(0) == "dull"
+    net = load_model(f"{name}net")
+    first, second = (load_data(f"{name}{data}", model=net).test for data in ("numbers", "texts"))
+    assert torch.equal(first.batch_at(np.arange(4)).args[0], second.batch_at(np.arange(4)).args[0])
+    assert evaluate(net, first).n == 20
+    found = load_data(f"{name}boxes")
+    shown = resolve(None, found).shown(found.test, 0, found.classes)
+    assert shown.truth.said == "1 square" and shown.picture.shape == (6, 8, 3) and int(shown.picture.max()) == 51
+    assert float(found.test[0][0].abs().max()) < 1e-6 and "normalised" in found.pixels  # pixels, prepared as everywhere
+    assert resolve(None, load_data(f"{name}masks")).name == "semantic-segmentation"

@@ -193,6 +193,32 @@ def test_what_cannot_be_read_is_said():
     with pytest.raises(ModelError, match="NaN"):
         DETECTION.for_data(type("Data", (), {"classes": 3})).observe(DETECTION.forward(damaged, BATCH), BATCH)
     assert PlainForm().detections(DETECTION.forward(Plain(), BATCH), BATCH)[0].scores.min() > 0.01
+    with pytest.raises(DataError, match="within one pixel, as shares"):
+        PlainForm().loss(Plain()(BATCH.args[0]), Batch.of(BATCH.args[0], [{"boxes": [[0.1, 0.2, 0.4, 0.5]], "labels": [0]}] * 2))
+
+
+def test_an_answer_in_another_form_is_told_by_its_values():
+    source = torch.Generator().manual_seed(0)
+    logits, corners = torch.randn(2, 50, 3, generator=source) * 3 - 4, torch.stack([boxes(source, 50), boxes(source, 50)])
+    sizes = torch.cat([corners[..., :2], (corners[..., 2:] - corners[..., :2]) / 9], -1)
+    batch, known = Batch.of(torch.zeros(2, 3, 300, 300), [{"boxes": [[5, 5, 8, 9]], "labels": [0]}] * 2), DETECTION.for_data
+
+    def answer(scores, found):
+        model = nn.Module()
+        model.forward = lambda x: {"scores": scores, "boxes": found}
+        return DETECTION.forward(model, batch)
+
+    right = answer(logits, corners)
+    assert known(type("Data", (), {"classes": 3})).observe(right, batch).n == 2
+    with pytest.raises(ModelError, match="scores 3 classes, and the data have 2"):
+        known(type("Data", (), {"classes": 2})).observe(right, batch)
+    for scores, found, said in (
+        (logits.sigmoid(), corners, "as probabilities do: return logits"), (logits, sizes, "as boxes of a place and a size do"),
+        (logits, corners / 400, "as shares of the picture are"), (logits, corners.long(), "must be floating"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=said):
+            answer(scores, found)
+    assert answer(torch.zeros_like(logits), torch.zeros_like(corners))  # a model without weights is no mistake of form
 
 
 def test_a_figure_without_objects_is_undefined():

@@ -355,4 +355,4 @@ def test_the_page_lists_what_stays_and_copies_it_as_ranges_or_json(tab):
 
 def test_layers_that_stay_whole_for_one_reason_are_said_in_one_sentence(tab, vit):
     one = structured(tab, vit.name)
-    assert "and 3 more layers stay whole\\: each shrinks together with conv\\_proj, which is not chosen" in one.text
+    assert "and 1 more layer stay whole\\: each shrinks together with conv\\_proj, which is not chosen" in one.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunekit.formatting import asked, milliseconds, ordinary, ratio_span, size, times
+from prunekit.formatting import asked, listed, milliseconds, ordinary, ratio_span, size, times
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Rounded
 from prunekit.latency.ratio import Ratio
 
@@ -15,11 +15,7 @@ Words = tuple[str, str]  # sentence, advice
 
 def names(layers: Sequence[LayerEvidence]) -> str:
     """Return ``conv1``, ``conv1 and fc`` or ``conv1, conv2, conv3 and 4 more layers``."""
-    shown = [layer.name for layer in layers[:MOST_NAMED]]
-    more = len(layers) - len(shown)
-    if more:
-        return f"{', '.join(shown)} and {more} more layer{'s' if more > 1 else ''}"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+    return listed([layer.name for layer in layers], MOST_NAMED, "layer")
 
 
 def ms(value: float) -> str:

@@ -28,7 +28,7 @@ from prunekit.ui.classroom import rules
 from prunekit.ui.components import figure_picker, setting_controls, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.prune import table_rows
-from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -135,7 +135,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = measuring.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
-    weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), data_cache.images_known(whole)
+    weights, hashed = measuring.weights_of(now, loaded, form_of_data(whole)), data_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         over, spec = TABLE_ROWS if curve.rows else SPARSITY, free.spec(loaded.every, curve)

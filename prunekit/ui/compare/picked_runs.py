@@ -42,13 +42,13 @@ def in_use(now: Settings) -> Loaded | None:
 
 def is_of(run: Run, loaded: Loaded) -> bool:
     """Return whether a run was made of a model, at whatever size of its images."""
-    usual = loaded.info.input_shape
-    if run.weights == model_cache.weights_known(loaded.source, usual or ()):
+    usual, task = loaded.info.input_shape, run.model.get("task")
+    if run.weights == model_cache.weights_known(loaded.source, usual or (), task):
         return True
     shape = tuple(run.info.get("input_shape") or usual or ())
     if run.model.get("name") != placed(measuring.model_of(loaded))["name"] or (shape == usual and not run.earlier):
         return False
-    known = {model_cache.weights_known(loaded.source, shape)} | (
+    known = {model_cache.weights_known(loaded.source, shape, task)} | (
         {model_cache.earlier_weights_known(loaded.source, shape)} if run.earlier else set()
     )
     return run.weights in known

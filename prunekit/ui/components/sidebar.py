@@ -11,7 +11,7 @@ from prunekit.formatting import count, size
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules, teacher
 from prunekit.ui.components.show import plain, plus_minus, said
-from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared import baseline, data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import input_fields
@@ -43,7 +43,7 @@ def _model() -> None:
             st.caption(f":red[{said(error)}]")
         else:
             st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
-            figure = measuring.baseline(now, loaded)
+            figure = baseline.figure(now, loaded)
             st.caption(
                 (
                     f"{plus_minus(figure.value, figure.low, figure.high, figure.metric)} {figure.metric.phrase} (n = {figure.n:,})"

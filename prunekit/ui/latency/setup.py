@@ -176,7 +176,7 @@ def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
         runs = rules.view(kept).runs()
     except PrunekitError:
         return {}
-    weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+    weights = measuring.weights_of(now, loaded, tuple(loaded.input_shape))
     mine = [run for run in runs if run.weights == weights and run.kind == "recovered" and is_folder(weights_folder(run.id))]
     return {run.id[:12]: run for run in sorted(mine, key=lambda run: run.created, reverse=True)[:50]}
 

@@ -15,7 +15,7 @@ from prunekit.models.layers import outputs_of
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded, Source
@@ -36,14 +36,14 @@ def _outputs(source: Source) -> dict[str, int]:
     return {name: outputs_of(loaded.model, name) for name in loaded.every}
 
 
-def of_view(loaded: Loaded, view: View) -> tuple[Caution, ...]:
+def of_view(now: Settings, loaded: Loaded, view: View) -> tuple[Caution, ...]:
     """Return what the setting of a cut is likely to break."""
     store, outputs = board().store, _outputs(loaded.source)
     known = NOTHING
     if store is not None and not rules.active():  # in a class nobody sees what others measured
         stamp = store.stamp()
         if stamp[0]:  # else nothing is stored, and hashing a large model takes a while
-            weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+            weights = measuring.weights_of(now, loaded, tuple(loaded.input_shape))
             known = _known(weights, _at_any_sparsity(view.spec), stamp)
     rows = view.frame[(view.frame["gone"] > 0) & (view.frame["gone"] < view.frame["all"] + (view.what == "weights"))]
     cuts = [LayerCut(row.name, int(row.all - row.gone), int(row.all), outputs[row.name]) for row in rows.itertuples(index=False)]
@@ -57,7 +57,7 @@ def _at_any_sparsity(spec: PruneSpec) -> PruneSpec:
 
 def section(now: Settings, loaded: Loaded, view: View) -> None:
     """Show the warnings, each with its ways out."""
-    for caution in of_view(loaded, view):
+    for caution in of_view(now, loaded, view):
         named = caution.sentence.split(maxsplit=1)[0] in loaded.every  # a layer's name stays as it is written
         text = show.plain(caution.sentence if named else capital(caution.sentence)) + "."
         with st.container(key=f"caution_{caution.kind}"):

@@ -19,6 +19,7 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import Sizes, gzip_note
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.sweep_run import measure_one
 from prunekit.formatting import error as small
 from prunekit.formatting import percent, points, size, times
 from prunekit.models.layers import table_modules
@@ -32,7 +33,7 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.metrics import Proportion
 from prunekit.ui.components import show
 from prunekit.ui.prune import stored_quality
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import baseline, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import SMALL, View
 from prunekit.ui.shared.model_cache import Images, Loaded, Source
@@ -120,14 +121,18 @@ def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
 
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly: bool = False) -> None:
     """Start measuring a setting: with data its quality, without its sizes and proof; a button's callback."""
-    dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
+    known = baseline.measured(now, loaded) if data is not None else None
+    asked = baseline.request_of(now, loaded) if data is not None else None
     make = maker(loaded, view)
 
     def work(job: Job) -> Measured:
-        job.progress(0.02, "pruning a copy")
+        dense = known
+        if asked is not None and dense is None:  # kept, so that it reads the same wherever it stands
+            dense = measure_one(asked, job.store, job.progress.part(0.0, 0.3), model=loaded.model, data=data).accuracy
+        job.progress(0.3, "pruning a copy")
         result = make()
         split = None if data is None else data.test
-        found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress)
+        found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress.part(0.3, 1.0))
         return Measured(found, result.proof)
 
     name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"

@@ -10,14 +10,14 @@ import streamlit as st
 
 from prunekit.criteria.methods import CRITERIA
 from prunekit.evaluation.quality import Evaluation, chance_sentence
-from prunekit.formatting import asked, count, percent, plural, reached, times
+from prunekit.formatting import asked, count, listed, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_histograms import cut
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
 from prunekit.ui.prune import one_layer, table_rows
-from prunekit.ui.shared import cuts, data_cache, measuring
+from prunekit.ui.shared import baseline, cuts, data_cache, measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import input_fields
@@ -47,12 +47,13 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Eval
 
 def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Say what was guessed, and which qualities are no better than chance."""
-    before, after = judged or (measuring.baseline(now, loaded), None)
+    before, after = judged or (baseline.figure(now, loaded), None)
     guessed = loaded.guesses(data_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
     show.doubts([chance_sentence(before, after), *guessed])
 
 
 WHOLE = " stays whole: "
+MOST_WHOLE = 3
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 KINDS = {"channels": "channels", "heads": "heads", "head dimensions": "dimensions", "experts": "experts"}
 OF_WHAT = {
@@ -90,7 +91,7 @@ def _unit(view: View) -> str:
 
 def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Show the quality afterwards, empty until it is measured."""
-    figure, task = measuring.baseline(now, loaded), measuring.task_here(now, loaded)
+    figure, task = baseline.figure(now, loaded), measuring.task_here(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high, figure.metric)}" if figure else "dense not measured"
     if data_cache.data_name(now, loaded) == data_cache.NO_DATA:
         show.tile(task.headline.title, "—", "", "not measured: there are no data here")
@@ -275,7 +276,7 @@ def _of_all(why: str, names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]}{WHOLE}{why}"
     each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
-    return f"{names[0]} and {plural(len(names) - 1, 'more layer')} stay whole: {each}"
+    return f"{listed(names, MOST_WHOLE, 'layer')} stay whole: {each}"
 
 
 def shapes(frame: pd.DataFrame) -> Any:

@@ -13,7 +13,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import pruned_run
 from prunekit.ui.classroom import rules
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -28,7 +28,7 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
         return None
     try:
         if not spec.looks_at_data:  # most settings were never kept: that is known without a look at the data
-            weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+            weights = measuring.weights_of(now, loaded, tuple(loaded.input_shape))
             if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
                 return None
         experiment = Experiment(request, loaded.model, data, Keeper(home))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -12,18 +11,16 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import nn
 
-from prunekit import evaluation
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError, PrunekitError
+from prunekit.experiments.identity import for_task
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of as job_key
 from prunekit.experiments.jobs.job import Job, Work
 from prunekit.experiments.sources import fresh, use_loader
 from prunekit.formatting import plural
 from prunekit.tasks.base import Task
-from prunekit.tasks.classification import ACCURACY
-from prunekit.tasks.metrics import Metric
-from prunekit.tasks.registry import DEFAULT, TASKS, task
+from prunekit.tasks.registry import DEFAULT, task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
@@ -78,33 +75,6 @@ use_loader(_loader)
 
 
 QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: about a second
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A quality with its interval and where it comes from.
-
-    Attributes
-    ----------
-    value, low, high : float
-        In the metric's unit: of accuracy fractions in 0..1.
-    n : int
-        Number of samples.
-    where : str
-        Which data, in a few words.
-    chance : float or None
-        As in an `Evaluation`.
-    metric : Metric
-        What was measured.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    where: str
-    chance: float | None = None
-    metric: Metric = ACCURACY
 
 
 def session() -> str:
@@ -173,15 +143,17 @@ def time_left(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
+def weights_of(settings: Settings, loaded: Loaded, shape: tuple[int, ...]) -> str:
+    """Return what the runs of the model are known by, on samples of a shape, with the task that the data tell."""
+    data = data_cache.data_here(settings, loaded)
+    name = model_of(loaded) if data is None else for_task(model_of(loaded), loaded.model, data)
+    return model_cache.weights_known(loaded.source, shape, name.task)
+
+
 def finished(key: str) -> Any:
     """Return the result of a job that is done, otherwise None."""
     job = board().get(key)
     return job.result if job is not None and job.state == "done" else None
-
-
-def baseline_key(settings: Settings, loaded: Loaded) -> str:
-    """Return the key of the dense model's quality on the test split."""
-    return key_of("baseline", *of_data(settings, loaded))
 
 
 def task_here(settings: Settings, loaded: Loaded) -> Task:
@@ -190,48 +162,6 @@ def task_here(settings: Settings, loaded: Loaded) -> Task:
         return resolve(loaded.model, data_cache.data_here(settings, loaded))
     except PrunekitError:  # whoever measures is told
         return task(DEFAULT)
-
-
-def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
-    """Return the headline metric on test data that a sample's card holds, measured when it was trained."""
-    name = (card or {}).get("task")
-    metric = task(name).headline if name in TASKS else ACCURACY
-    found = (card or {}).get("test_metrics", {}).get(metric.name)
-    found = (card or {}).get("test_accuracy") if found is None and metric == ACCURACY else found
-    if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
-        return None
-    low, high = float(found["low"]), float(found["high"])
-    return Figure(float(found["value"]), low, high, int(found["n"]), f"test split of {data}", metric=metric)
-
-
-def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
-    """Return the card's figure where the sample's own weights and its own data, all of them, are in use."""
-    data = loaded.info.data
-    own = loaded.source == loaded.source.plain and data is not None and data_cache.known_data(loaded).get(data) == DataId(data)
-    usual = own and data_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
-    return card_figure(loaded.info.card, data) if usual and data else None
-
-
-def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
-    """Return the dense model's quality on test data, if it has been measured: by the card, or here."""
-    card = from_card(settings, loaded)
-    if card is not None:
-        return card
-    found = finished(baseline_key(settings, loaded))
-    if found is None:
-        return None
-    where = f"test split of {data_cache.data_name(settings, loaded)}"
-    return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
-
-
-def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
-    """Start measuring the dense model on test data."""
-    model, test = loaded.model, data.test
-
-    def work(job: Job) -> evaluation.Evaluation:
-        return evaluation.evaluate(model, test, progress=job.progress)
-
-    start(baseline_key(settings, loaded), f"{task_here(settings, loaded).headline.title} of {loaded.source.name}", work)
 
 
 def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:

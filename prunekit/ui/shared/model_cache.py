@@ -23,7 +23,7 @@ from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import guesses
 from prunekit.models.info import ModelInfo
 from prunekit.pruning.plugins import load_named
-from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.input_form import InputForm, sample_words
 from prunekit.tasks.registry import TASKS
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given
@@ -124,15 +124,9 @@ class Loaded:
 
     @property
     def input_words(self) -> str:
-        """What one sample is: ``3 × 32 × 32``, or ``load 5, kind`` of inputs with names."""
+        """What one sample is: ``3 × 32 × 32``, or in words what inputs of another form are (`prunekit.tasks.input_form.sample_words`)."""
         shape = self.input_shape
-        if not isinstance(shape, InputForm):
-            return " × ".join(map(str, shape))
-        n = shape.example.samples
-        told = [(name, each.shape[1:] if each.ndim and len(each) == n else each.shape) for name, each in shape.example.named_tensors()]
-        if len(told) == 1 and told[0][0] == "input":  # by position, without a name of its own
-            return " × ".join(map(str, told[0][1]))
-        return ", ".join(f"{name} {' × '.join(map(str, sides))}".rstrip() for name, sides in told)
+        return sample_words(shape.example) if isinstance(shape, InputForm) else " × ".join(map(str, shape))
 
     @property
     def guessed(self) -> bool:
@@ -222,9 +216,9 @@ def dense(source: Source) -> Loaded:
 
 
 @lru_cache(maxsize=32)
-def weights_known(source: Source, shape: tuple[int, ...]) -> str:
-    """Return what the runs of a model are known by, on samples of a shape; hashing a large one takes a while."""
-    return weights_of(load(source).model, shape)
+def weights_known(source: Source, shape: tuple[int, ...], task: str | None = None) -> str:
+    """Return what the runs of a model are known by, on samples of a shape and for a task; hashing a large one takes a while."""
+    return weights_of(load(source).model, shape, task)
 
 
 @lru_cache(maxsize=32)

@@ -22,6 +22,7 @@ from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
+from prunekit.ui.shared import baseline as dense
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import gallery, input_fields
@@ -34,7 +35,7 @@ def baseline() -> None:
     """Show what the dense model can do and costs."""
     now, loaded = model_in_use(link=False)
     show.section(f"Dense baseline: {title_of(now.model)}")
-    figure, counts = measuring.baseline(now, loaded), model_cache.counts_of(loaded.source)
+    figure, counts = dense.figure(now, loaded), model_cache.counts_of(loaded.source)
     tiles = st.columns(4)
     with tiles[0]:
         if figure:
@@ -132,10 +133,10 @@ def predictions() -> Data | None:
     if task is None:  # model and data are of two tasks
         return None
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
-    key = measuring.baseline_key(now, loaded)
-    if measuring.baseline(now, loaded) is None:
+    key = dense.key(now, loaded)
+    if dense.figure(now, loaded) is None:
         label = f"Measure the dense model on {len(data.test):,} test {task.units_of_data}"
-        st.button(label, key="measure_baseline", icon=":material/speed:", on_click=measuring.measure_baseline, args=(now, loaded, data))
+        st.button(label, key="measure_baseline", icon=":material/speed:", on_click=dense.measure, args=(now, loaded, data))
     measuring.panel(key)
     return data
 

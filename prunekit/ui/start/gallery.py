@@ -21,7 +21,7 @@ from prunekit.tasks.batches import batches_of
 from prunekit.tasks.shown import Answer, Bars, Shown
 from prunekit.ui import routes
 from prunekit.ui.components.show import plain, plus_minus, said, tag
-from prunekit.ui.shared import asking, data_cache, measuring, model_cache
+from prunekit.ui.shared import asking, baseline, data_cache, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
@@ -132,7 +132,7 @@ def _sample_figures(entry: ModelEntry) -> tuple[dict[str, Any], Any, str]:
     source, data, known = Source(entry.name), entry.data, dict(entry.card or {})
     if COUNTED - known.keys():
         known |= _costs(source)
-    known["figure"] = measuring.card_figure(entry.card, data)
+    known["figure"] = baseline.card_figure(entry.card, data)
     if entry.name not in SAMPLES:
         drawn = FOLDERS[entry.name] / "picture.png"
         return known, drawn if drawn.is_file() else None, f"A glimpse of {entry.title}"
@@ -147,7 +147,7 @@ def _own_figures(entry: ModelEntry, public: str) -> tuple[dict[str, Any], Any, s
     mine = now if now.model == public and not now.upload else now.of_model(public)
     loaded = model_cache.load(data_cache.source_of(mine))
     known = _costs(loaded.source) | {
-        "figure": measuring.baseline(mine, loaded),
+        "figure": baseline.figure(mine, loaded),
         "task_title": measuring.task_here(mine, loaded).title,
         "data": data_cache.data_name(mine, loaded),
     }

@@ -44,7 +44,7 @@ def fields(now: Settings) -> None:
     except PrunekitError:  # the page says why
         return
     if loaded.own_form:
-        st.caption(f"It takes inputs of its own form: {show.plain(loaded.input_words)}. Nothing is done to them.")
+        st.caption(f"One sample is {show.plain(loaded.input_words)}. Samples go in as the data give them: no size, mean or std to set.")
         return
     data = data_cache.data_here(now, loaded)
     known = _known(loaded, data)

@@ -1,0 +1,162 @@
+"""The dense model's quality on test data: what a sample's card says, or what was measured here, by whichever page, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prunekit.config.ids import DataId
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.identity import installed
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.records import QUALITY
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.run_list import dense_run
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.input_form import form_of_data
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.registry import TASKS, task
+from prunekit.ui.classroom import rules
+from prunekit.ui.shared import data_cache, measuring
+from prunekit.ui.shared.cache import LRU, shared
+from prunekit.ui.shared.model_cache import Images, Loaded, Source
+from prunekit.ui.state.settings import Settings
+
+_READ = LRU[str, Evaluation](16)
+"""Qualities that were read from the store: every page shows them, several times."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A quality with its interval and where it comes from.
+
+    Attributes
+    ----------
+    value, low, high : float
+        In the metric's unit: of accuracy fractions in 0..1.
+    n : int
+        Number of samples.
+    where : str
+        Which data, in a few words.
+    chance : float or None
+        As in an `Evaluation`.
+    metric : Metric
+        What was measured.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    where: str
+    chance: float | None = None
+    metric: Metric = ACCURACY
+
+
+def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
+    """Return the headline metric on test data that a sample's card holds, measured when it was trained."""
+    name = (card or {}).get("task")
+    metric = task(name).headline if name in TASKS else ACCURACY
+    found = (card or {}).get("test_metrics", {}).get(metric.name)
+    found = (card or {}).get("test_accuracy") if found is None and metric == ACCURACY else found
+    if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
+        return None
+    low, high = float(found["low"]), float(found["high"])
+    return Figure(float(found["value"]), low, high, int(found["n"]), f"test split of {data}", metric=metric)
+
+
+def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the card's figure where the sample's own weights and its own data, all of them, are in use."""
+    data = loaded.info.data
+    own = loaded.source == loaded.source.plain and data is not None and data_cache.known_data(loaded).get(data) == DataId(data)
+    usual = own and data_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    return card_figure(loaded.info.card, data) if usual and data else None
+
+
+def request_of(settings: Settings, loaded: Loaded) -> AccuracyRequest:
+    """Return what asks for the dense model's quality; raise where there are no data."""
+    return AccuracyRequest(*measuring.names(settings, loaded), None, split="test")
+
+
+def key(settings: Settings, loaded: Loaded) -> str:
+    """Return the key of the job that measures it; "" where there are no data."""
+    try:
+        return key_of("accuracy", request_of(settings, loaded).to_dict())
+    except PrunekitError:
+        return ""
+
+
+def measured(settings: Settings, loaded: Loaded) -> Evaluation | None:
+    """Return the dense model's quality as it was measured or kept; None where it was not."""
+    name = key(settings, loaded)
+    point = measuring.finished(name)
+    if isinstance(point, SweepPoint):
+        return point.accuracy
+    data = data_cache.data_here(settings, loaded)
+    if not name or data is None or board().store is None or not rules.submitted_here(name):
+        return None
+    images = data_cache.images_of(settings, loaded, data)
+    told = f"{name} {_hash_of(images, replace(loaded.source, shape=()))}" if _was_measured(settings, loaded, data) else ""
+    found = _READ.get(told)
+    if told and found is None:
+        found = _kept(settings, loaded, data, told.partition(" ")[2])
+        if found is not None:
+            _READ.put(told, found)
+    return found
+
+
+def _run(settings: Settings, loaded: Loaded, data: Data) -> str:
+    """Return the id of the dense model's run."""
+    return dense_run(measuring.model_of(loaded), measuring.weights_of(settings, loaded, form_of_data(data))).id
+
+
+def _was_measured(settings: Settings, loaded: Loaded, data: Data) -> bool:
+    """Whether anything is kept of the dense model on test data: which data these are takes longer to tell."""
+    home = board().store
+    try:
+        rows = [] if home is None else home.measurements(_run(settings, loaded, data))
+    except PrunekitError:
+        return False
+    return any(row.what in QUALITY and row.split == "test" for row in rows)
+
+
+@shared(16)
+def _hash_of(images: Images, source: Source) -> str:
+    """Return what measurements on the test part of some data are known by."""
+    data = data_cache.data_at(images, source)
+    return "" if data is None else data_cache.images_known(data.test)
+
+
+def _kept(settings: Settings, loaded: Loaded, data: Data, hashed: str) -> Evaluation | None:
+    """Return what the store holds."""
+    home, judge = board().store, measuring.task_here(settings, loaded)
+    try:
+        run, versions = _run(settings, loaded, data), installed(measuring.model_of(loaded).name)
+        found = None if home is None else home.quality(run, hashed, "test", len(data.test), versions, judge.headline.name)
+    except PrunekitError:
+        return None
+    return None if found is None else replace(found, task=judge)
+
+
+def figure(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the dense model's quality on test data, if it is known: by the card, or measured here."""
+    card = from_card(settings, loaded)
+    if card is not None:
+        return card
+    found = measured(settings, loaded)
+    if found is None:
+        return None
+    where = f"test split of {data_cache.data_name(settings, loaded)}"
+    return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
+
+
+def measure(settings: Settings, loaded: Loaded, data: Data) -> None:
+    """Start measuring it; a button's callback."""
+    measuring.lend(settings, loaded, data)
+    title = f"{measuring.task_here(settings, loaded).headline.title} of {loaded.source.name}"
+    measuring.ask("accuracy", request_of(settings, loaded).to_dict(), title)
