@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.criteria.gradients import finite, losses
+from prunekit.criteria.gradients import finite, gradients
 from prunekit.criteria.samples import mixed, scoring_split
 from prunekit.criteria.scoring_copy import headless_copy
 from prunekit.criteria.scoring_task import ScoringTask
@@ -97,12 +97,10 @@ def row_saliency(model: nn.Module, tables: Sequence[str], data: Any, *, samples:
     samples, seed : int
         How many training samples, and in which order.
     """
-    chosen = mixed(data, samples, seed)
+    asking = ScoringTask(model, tuple(tables), seed, mixed(data, samples, seed))
     found: Rows = {}
-    for loss, weights in losses(ScoringTask(model, tuple(tables), seed, chosen)):
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        for name, weight, gradient in zip(tables, weights, gradients, strict=True):
-            plain = gradient.to_dense() if gradient.is_sparse else gradient
-            product = finite(name, (plain * weight.detach()).abs().double().sum(1)).cpu().numpy()
+    for of_batch in gradients(asking, "mean"):
+        for name, gradient in of_batch.items():
+            product = finite(name, (gradient * asking.weight(name).detach()).abs().double().sum(1)).numpy()
             found[name] = found.get(name, 0.0) + product
     return found

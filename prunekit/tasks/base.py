@@ -93,6 +93,9 @@ class Task(Protocol):
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the scalar that training makes small and that gradient criteria differentiate."""
 
+    def terms(self, batch: Batch) -> int | None:
+        """Return how many terms a batch's loss is the mean of: such a batch may be run in parts. None where it is no such mean."""
+
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return how far a student's output is from a teacher's, a scalar: what distillation makes small."""
 
@@ -208,6 +211,10 @@ class BaseTask:
     def count(self, n: int) -> str:
         """Return so many samples in words, as in ``1 image`` or ``10,000 images``."""
         return f"{n:,} {self.unit_of_data if n == 1 else self.units_of_data}"
+
+    def terms(self, batch: Batch) -> int | None:
+        """Return how many terms a batch's loss is the mean of: nobody knows."""
+        return None
 
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> Batch:
         """Return samples ``(inputs, target)`` as one batch."""

@@ -101,6 +101,10 @@ class Classification(BaseTask):
         scores = scores.float() if scores.itemsize < 4 else scores  # halves would round the loss away
         return functional.cross_entropy(scores, labels, label_smoothing=self.smoothing)
 
+    def terms(self, batch: Batch) -> int:
+        """Return how many terms the loss is the mean of: one for each sample."""
+        return batch.samples
+
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return the Kullback-Leibler divergence from the teacher's softened classes, times temperature squared (Hinton et al. 2015)."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)

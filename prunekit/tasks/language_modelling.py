@@ -133,6 +133,10 @@ class LanguageModelling(TextInputs):
         scores, following = self._pair(output, batch)
         return functional.cross_entropy(scores.flatten(0, 1), following.flatten(), ignore_index=IGNORED)
 
+    def terms(self, batch: Batch) -> int:
+        """Return how many tokens the loss is the mean of."""
+        return int((self._following(batch) != IGNORED).sum())
+
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return the Kullback-Leibler divergence from the teacher's softened scores, the mean over tokens, times temperature squared."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
@@ -166,12 +170,17 @@ class LanguageModelling(TextInputs):
             nll=each.view(following.shape).double().sum(1), tokens=tokens, characters=characters, groups=told.get(DOCUMENT)
         )
 
-    def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return scores [windows, tokens, vocabulary] and next tokens [windows, tokens], checked."""
-        following = batch.targets[NEXT] if isinstance(batch.targets, Mapping) and NEXT in batch.targets else batch.targets
+    def _following(self, batch: Batch) -> Tensor:
+        """Return next tokens [windows, tokens]."""
+        following: Tensor = batch.targets[NEXT] if isinstance(batch.targets, Mapping) and NEXT in batch.targets else batch.targets
         if not hasattr(following, "is_floating_point") or following.is_floating_point() or following.ndim != 2:
             got = f"{following.dtype} of shape {list(following.shape)}" if hasattr(following, "dtype") else type(following).__name__
             raise DataError(f"need the next token at each place of {self.count(batch.samples)} as targets; got {got}")
+        return following
+
+    def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return scores [windows, tokens, vocabulary] and next tokens [windows, tokens], checked."""
+        following = self._following(batch)
         named = self.tensors(output)
         fitting = {name: each for name, each in named.items() if each.is_floating_point() and each.ndim == 3}
         scores = fitting.get("logits", next((each for each in fitting.values() if each.shape[:2] == following.shape), None))

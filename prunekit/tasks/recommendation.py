@@ -144,6 +144,10 @@ class Recommendation(BaseTask):
         logits, labels = self._pair(output, batch)
         return functional.binary_cross_entropy_with_logits(logits, labels)
 
+    def terms(self, batch: Batch) -> int:
+        """Return how many terms the loss is the mean of: one for each sample."""
+        return batch.samples
+
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return the Kullback-Leibler divergence from the teacher's softened probabilities, the mean, times temperature squared."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)

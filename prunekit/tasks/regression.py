@@ -114,6 +114,10 @@ class Regression(BaseTask):
         prediction, target = self._pair(output, batch)
         return functional.mse_loss(prediction, target)
 
+    def terms(self, batch: Batch) -> int:
+        """Return how many terms the loss is the mean of: one for each sample."""
+        return batch.samples
+
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return the columns ``prediction`` and ``target`` (``prediction.0``, ... of several outputs), in the targets' own unit.
 

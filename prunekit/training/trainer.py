@@ -92,11 +92,12 @@ class Loop:
         """Take one step on some samples; return the loss and what was observed. What is not finite moves nothing, and observes None."""
         batch = self._batch(take, index, generator)
         value, seen, size = 0.0, list[Observations](), fitting(self.images.source, batch.samples)
+        whole = self.task.terms(batch) if size < batch.samples else None
         self.optimizer.zero_grad(set_to_none=True)
         for begin in range(0, batch.samples, size):  # gradients add up over parts of a step that is too large for memory
             part = batch if size == batch.samples else batch.take(np.arange(begin, min(begin + size, batch.samples)))
             output = self.task.forward(self.model, part)
-            loss = self._loss(output, part) * (part.samples / batch.samples)
+            loss = self._loss(output, part) * ((self.task.terms(part) or 0) / whole if whole else part.samples / batch.samples)
             value += float(loss.detach())
             if not math.isfinite(value):
                 return value, None

@@ -9,12 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from prunekit.criteria import gradients
 from prunekit.criteria.samples import BATCH, mixed
 from prunekit.criteria.scoring import channel_scores, weight_scores
+from prunekit.data.text_splits import WindowSplit
+from prunekit.data.tokenisers import Coding
 from prunekit.errors import DataError, ModelError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from tests.criteria.samples import Noise
+from tests.data.test_text import Letters
 
 SHAPE = (2, 5, 5)
 
@@ -174,7 +178,32 @@ def test_the_shared_model_is_itself_in_the_middle_of_scoring(name):
     net = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), Watched()).eval().requires_grad_(False)
     SEEN[:] = [net, net[1].weight]
     weight_scores(net, ["1"], name, data=Noise(40, (6,)))
-    assert SEEN[2:] == [True, True]
+    assert len(SEEN) > 3 and all(SEEN[2:])
+
+
+@pytest.mark.parametrize(
+    ("score", "name"), [(weight_scores, "taylor"), (weight_scores, "snip"), (weight_scores, "obd"), (channel_scores, "hutchinson")]
+)
+def test_mini_batches_that_are_too_large_for_memory_run_in_parts_and_give_the_same(monkeypatch, score, name):
+    class Counted(nn.Embedding):
+        def forward(self, ids):
+            ran.append(len(ids))
+            return super().forward(ids)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, ran = nn.Sequential(Counted(27, 6), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 27)).eval(), []
+    texts = ["to be or not to be" + " that is the question" * n for n in range(1, 9)]  # windows with padding, too
+    data = WindowSplit.of(texts, Coding(Letters(), length=8), "texts")
+    monkeypatch.setattr(gradients, "KEPT", 1 << 30)
+    whole = score(net, ["1", "3"], name, data=data)
+    assert max(ran) == BATCH
+    ran.clear()
+    monkeypatch.setattr(gradients, "KEPT", 20_000)
+    parts = score(net, ["1", "3"], name, data=data)
+    assert 1 < max(ran) <= BATCH // 4
+    for layer, each in whole.items():
+        np.testing.assert_allclose(parts[layer], each, rtol=1e-4, atol=1e-9)
 
 
 @dataclass
