@@ -137,13 +137,7 @@ def _three(number: float) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in a row.
-
-    Examples
-    --------
-    >>> listed(["A"]), listed(["A", "B", "C"])
-    ('A', 'A, B and C')
-    """
+    """Return names in a row: A, B and C."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

@@ -82,27 +82,13 @@ QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: ab
 
 @dataclass(frozen=True)
 class Figure:
-    """A quality with its interval and where it comes from.
+    """A quality with its interval and where it comes from."""
 
-    Attributes
-    ----------
-    value, low, high : float
-        In the metric's unit: of accuracy fractions in 0..1.
-    n : int
-        Number of samples.
-    where : str
-        Which data, in a few words.
-    chance : float or None
-        As in an `Evaluation`.
-    metric : Metric
-        What was measured.
-    """
-
-    value: float
+    value: float  # value, low, high: in the metric's unit: of accuracy fractions in 0..1
     low: float
     high: float
     n: int
-    where: str
+    where: str  # which data, in a few words
     chance: float | None = None
     metric: Metric = ACCURACY
 
