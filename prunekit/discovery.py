@@ -31,13 +31,7 @@ def modules_of(package: str) -> Iterator[ModuleType]:
 
 
 def discovered(package: str, kind: type[D]) -> dict[str, D]:
-    """Return all objects of a kind that the modules of a package hold, by name, in their order.
-
-    Raises
-    ------
-    ImportError
-        If two of them bear the same name.
-    """
+    """Return all objects of a kind that the modules of a package hold, by name, in their order."""
     found: dict[str, D] = {}
     for module in modules_of(package):
         for value in vars(module).values():

@@ -59,15 +59,9 @@ class PruningError(PrunekitError):
 
 
 class OutOfReach(PruningError):
-    """Overrides of single layers put the total out of reach.
+    """Overrides of single layers put the total out of reach."""
 
-    Attributes
-    ----------
-    nearest : float
-        The share, 0 to 1, that is within reach and nearest to what was asked for.
-    """
-
-    nearest: float = 0.0
+    nearest: float = 0.0  # the share, 0 to 1, that is within reach and nearest to what was asked for
 
     @classmethod
     def at(cls, nearest: float, unit: str, *, more: bool) -> OutOfReach:

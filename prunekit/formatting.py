@@ -137,13 +137,7 @@ def _three(number: float) -> str:
 
 
 def listed(names: Sequence[str], most: int = 0, what: str = "") -> str:
-    """Return names in a row; of more than ``most`` the first ones, and how many more of ``what`` there are.
-
-    Examples
-    --------
-    >>> listed(["A"]), listed(["A", "B", "C"]), listed(["A", "B", "C"], 2, "layer")
-    ('A', 'A, B and C', 'A, B and 1 more layer')
-    """
+    """Return names in a row: A, B and C; of more than ``most`` the first ones, and how many more of ``what`` there are."""
     if most and len(names) > most:
         return f"{', '.join(names[:most])} and {plural(len(names) - most, f'more {what}')}"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

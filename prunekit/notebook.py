@@ -69,17 +69,7 @@ def shaded(text: str, share: float) -> Markup:
 
 
 def curve(points: Sequence[tuple[float, float, float, float]], x: tuple[str, str], y: tuple[str, str], title: str) -> Markup:
-    """Return a line with its interval.
-
-    Parameters
-    ----------
-    points : sequence of tuple
-        Place, value, and the ends of its interval, by place.
-    x, y : tuple of str
-        What stands at the two ends of each axis: the smallest and the largest.
-    title : str
-        What it is, for those who hear it.
-    """
+    """Return a line with its interval."""
     wide, high, left, low = 420, 150, 64, 24
     xs = [point[0] for point in points]
     ys = [value for point in points for value in point[1:] if not math.isnan(value)]

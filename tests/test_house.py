@@ -3,6 +3,8 @@
 import ast
 import functools
 import graphlib
+import importlib
+import json
 import re
 import subprocess
 import sys
@@ -81,6 +83,30 @@ def test_files_that_the_map_names_are_there():
     named = set(re.findall(r"`((?:\w+/)+\w+\.\w+)`", "".join(pages)))
     assert len(named) > 30
     assert {file for file in named if not (ROOT / file).exists() and not (ROOT.parent / file).exists()} == set()
+
+
+def exported():
+    """Return module and name of what the packages export, and of what the pages on the API add."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT.parent / "docs" / "api").glob("*.md"))
+    found = {tuple(name.rsplit(".", 1)) for name in re.findall(r"^::: (\S+)", pages, re.MULTILINE)}
+    packages = [importlib.import_module(name) for name, path in MODULES.items() if path.name == "__init__.py" and ".ui" not in name]
+    values = [getattr(package, name) for package in packages for name in getattr(package, "__all__", ())]
+    return found | {(value.__module__, value.__qualname__) for value in values if hasattr(value, "__qualname__")}
+
+
+def test_what_packages_export_is_there_and_nothing_else_has_sections_in_its_docstring():
+    public = exported()
+    assert len(public) > 200
+    sections = re.compile(r"^(Parameters|Attributes|Returns|Yields|Raises)\n---", re.MULTILINE)
+    long = set()
+    for name, path in MODULES.items():
+        tops = ast.parse(path.read_text(encoding="utf-8")).body
+        private = (node for top in tops if (name, getattr(top, "name", "")) not in public for node in ast.walk(top))
+        documented = (node for node in private if isinstance(node, ast.FunctionDef | ast.ClassDef))
+        long |= {f"{name}.{node.name}" for node in documented if sections.search(ast.get_docstring(node) or "")}
+    schemas = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT.parent / "docs" / "schemas").glob("*.json")]
+    described = {name for schema in schemas for name in schema["$defs"]}  # whose fields the schemas describe by their docstrings
+    assert {name for name in long if ".schemas." not in name and name.rpartition(".")[2] not in described} == set()
 
 
 def test_documented_parameters_are_there():

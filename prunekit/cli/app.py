@@ -38,21 +38,11 @@ ELSEWHERE = ("192.0.2.1", "10.0.0.1", "172.16.0.1", "192.168.0.1")
 
 @dataclass(frozen=True)
 class Room:
-    """A classroom that is about to open.
+    """A classroom that is about to open."""
 
-    Attributes
-    ----------
-    classroom : Classroom
-        What the server has to know.
-    flags : list of str
-        What the server is started with.
-    folder : Path
-        Where the runs of the class live.
-    """
-
-    classroom: Classroom
-    flags: list[str]
-    folder: Path
+    classroom: Classroom  # what the server has to know
+    flags: list[str]  # what the server is started with
+    folder: Path  # where the runs of the class live
 
 
 def lan_address() -> str | None:

@@ -32,13 +32,7 @@ def skipped_table(modules: Sequence[Mapping[str, Any]], params: int) -> list[str
 
 
 def short(number: float | None) -> str | None:
-    """Return a count with three digits and a unit.
-
-    Examples
-    --------
-    >>> short(11689512)
-    '11.7 M'
-    """
+    """Return a count with three digits and a unit: 11.7 M."""
     return None if number is None else ordinary(formatting.count(number))
 
 

@@ -21,18 +21,10 @@ MOST = 50
 def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.DataFrame:
     """Return the samples that changed most, the first of them on top.
 
-    Returns
-    -------
-    DataFrame
-        ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
-        ``NAME, run`` of what people read of the others (`prunekit.tasks.base.Task.readable`), and ``change``: the distance of the two, each
-        column in standard deviations of the dense model's; or what the task tells of changes (`prunekit.tasks.base.Task.changes`), where
-        ``sample`` is the number of an answer. Answers that did not change are left out. ``frame.attrs["in"]`` says what the change is in.
-
-    Raises
-    ------
-    DataError
-        If the two are not of the same samples, or not observed alike.
+    ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
+    ``NAME, run`` of what people read of the others (`prunekit.tasks.base.Task.readable`), and ``change``: the distance of the two, each
+    column in standard deviations of the dense model's; or what the task tells of changes (`prunekit.tasks.base.Task.changes`), where
+    ``sample`` is the number of an answer. Answers that did not change are left out. ``frame.attrs["in"]`` says what the change is in.
     """
     a, b = dense.observations, run.observations
     if a.columns != b.columns or not a.same_samples(b):

@@ -58,21 +58,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Gate:
-    """What is asked of the run that is named last.
+    """What is asked of the run that is named last."""
 
-    Attributes
-    ----------
-    below : float or None
-        Its headline metric must hold this: be at least so, or at most where lower is better.
-    lost : float or None
-        It may lose so much of it against the run that is named first, paired on the same samples.
-    sure : bool
-        Judge by the worse end of the 95 % interval instead of by the value.
-    """
-
-    below: float | None = None
-    lost: float | None = None
-    sure: bool = False
+    below: float | None = None  # its headline metric must hold this: be at least so, or at most where lower is better
+    lost: float | None = None  # it may lose so much of it against the run that is named first, paired on the same samples
+    sure: bool = False  # judge by the worse end of the 95 % interval instead of by the value
 
     def __post_init__(self) -> None:
         """Refuse limits that say nothing."""
@@ -90,20 +80,7 @@ class Gate:
         return self.below is not None or self.lost is not None
 
     def judge(self, found: Comparison, first: str, last: str) -> tuple[Check, ...]:
-        """Hold a run's quality against the limits.
-
-        Parameters
-        ----------
-        found : Comparison
-            Both runs are in it.
-        first, last : str
-            Ids of the run to hold against, and of the one that is judged.
-
-        Raises
-        ------
-        PrunekitError
-            If there is nothing to judge by, or a limit is not in the metric's unit.
-        """
+        """Hold a run's quality against the limits."""
         columns = {column.run.id: column for column in found.all}
         subject, reference = columns[last], columns[first]
         seen = _measured(subject)

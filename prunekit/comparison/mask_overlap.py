@@ -32,22 +32,12 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much two selections share.
+    """How much two selections share."""
 
-    Attributes
-    ----------
-    both, either : int
-        What both keep, and what at least one keeps.
-    jaccard : float
-        ``both / either``; NaN where nothing is kept.
-    expected : float
-        What it would be on average if each had kept as many of each part at random.
-    """
-
-    both: int
+    both: int  # both, either: what both keep, and what at least one keeps
     either: int
-    jaccard: float
-    expected: float
+    jaccard: float  # ``both / either``; NaN where nothing is kept
+    expected: float  # what it would be on average if each had kept as many of each part at random
 
 
 def overlap(structures: Mapping[str, Structure]) -> pd.DataFrame:

@@ -14,24 +14,14 @@ from prunekit.tasks.wording import written
 
 @dataclass(frozen=True)
 class QualityWords:
-    """What is said of a metric.
-
-    Attributes
-    ----------
-    noun, best, better, worse : str
-        ``accuracy``, ``most accurate``, ``more accurate``, ``less accurate``.
-    harmless, unharmed : str
-        Of one run and of several that are not significantly worse than the dense model.
-    metric : Metric
-        Which one.
-    """
+    """What is said of a metric."""
 
     metric: Metric
-    noun: str
+    noun: str  # noun, best, better, worse: ``accuracy``, ``most accurate``, ``more accurate``, ``less accurate``
     best: str
     better: str
     worse: str
-    harmless: str
+    harmless: str  # harmless, unharmed: of one run and of several that are not significantly worse than the dense model
     unharmed: str
 
     @classmethod

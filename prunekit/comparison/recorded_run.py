@@ -29,36 +29,17 @@ MOST_TEXT = 4 << 20  # bytes of a recipe
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A recipe, and what was recorded beside it.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        What was done.
-    state : dict of str to Tensor
-        The weights that came out; empty for a recipe alone.
-    kept : dict of str to tuple of int, or None
-        Layer -> outputs that stay, where channels were removed and it was noted.
-    accuracies : tuple of dict
-        What was measured on test images in float32: ``value``, ``low``, ``high``, ``n``.
-    weights : str
-        What tells the dense model from others, where it is known.
-    beside : bool
-        Whether there is more than the recipe.
-    probe : Probe or None
-        What the recorded model answered, where it was noted.
-    note : str
-        What a person should know; mostly "".
-    """
+    """A recipe, and what was recorded beside it."""
 
     recipe: Recipe
-    state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)  # the weights that came out; empty for a recipe alone
+    # layer -> outputs that stay, where channels were removed and it was noted
     kept: Mapping[str, tuple[int, ...]] | None = field(default=None, repr=False)
-    accuracies: tuple[dict[str, Any], ...] = ()
-    weights: str = ""
-    beside: bool = False
-    probe: Probe | None = None
-    note: str = ""
+    accuracies: tuple[dict[str, Any], ...] = ()  # what was measured on test images in float32: ``value``, ``low``, ``high``, ``n``
+    weights: str = ""  # what tells the dense model from others, where it is known
+    beside: bool = False  # whether there is more than the recipe
+    probe: Probe | None = None  # what the recorded model answered, where it was noted
+    note: str = ""  # what a person should know; mostly ""
 
 
 def recorded(path: str | PathLike[str]) -> Recorded:

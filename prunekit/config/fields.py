@@ -68,39 +68,17 @@ Condition = Mapping[str, Sequence[Any] | None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table.
-
-    Attributes
-    ----------
-    name : str
-        Of the field.
-    default : object
-        Its value where nothing is said.
-    kind : Kind
-        What it takes.
-    label : str
-        What it is called on the screen, in comparisons and in errors there.
-    help : str
-        What it does: a sentence that starts small and ends without a full stop.
-    flag : str
-        Its flag without the dashes; empty for none.
-    address : str
-        Its name in the address of a page; empty where the screen does not have it.
-    usual : str
-        What is said of the default, where its value alone does not tell; it is what an absent value reads as.
-    when : tuple of Condition
-        When it has an effect: at least one of these holds; always, where there is none.
-    """
+    """One row of the table."""
 
     name: str
-    default: Any
-    kind: Any
-    label: str
-    help: str
-    flag: str
-    address: str
-    usual: str
-    when: tuple[Condition, ...]
+    default: Any  # its value where nothing is said
+    kind: Any  # what it takes
+    label: str  # what it is called on the screen, in comparisons and in errors there
+    help: str  # what it does: a sentence that starts small and ends without a full stop
+    flag: str  # its flag without the dashes; empty for none
+    address: str  # its name in the address of a page; empty where the screen does not have it
+    usual: str  # what is said of the default, where its value alone does not tell; it is what an absent value reads as
+    when: tuple[Condition, ...]  # when it has an effect: at least one of these holds; always, where there is none
 
     def applies(self, values: Any) -> bool:
         """Whether it has an effect beside other values, given as a mapping or as attributes."""

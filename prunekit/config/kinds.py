@@ -131,18 +131,10 @@ class Share(Kind):
 
 @dataclass(frozen=True)
 class OneOf(Kind):
-    """One of several values.
+    """One of several values."""
 
-    Attributes
-    ----------
-    titles : mapping
-        Each value, and what the screen calls it.
-    about : mapping
-        What the screen says of a value, where it says more.
-    """
-
-    titles: Mapping[Any, str]
-    about: Mapping[Any, str] = field(default_factory=dict)
+    titles: Mapping[Any, str]  # each value, and what the screen calls it
+    about: Mapping[Any, str] = field(default_factory=dict)  # what the screen says of a value, where it says more
 
     def __call__(self, name: str, value: object) -> Any:
         if isinstance(value, bool) or value not in list(self.titles):  # True is 1

@@ -27,11 +27,6 @@ def mean_sizes(task: ScoringTask) -> Scores:
     """Return for each layer the mean absolute value along the axis that the task's layouts name: of its outputs, or of its inputs.
 
     Float32 on the CPU; 0 for a layer that the forward pass does not reach.
-
-    Raises
-    ------
-    ModelError
-        If the model hands a weight to an operation that is not known, or values are not finite.
     """
     assert task.samples is not None
     model, judge = headless_copy(task.model, task.layers), task_of(task.model, task.samples)

@@ -170,11 +170,6 @@ class InputProducts(Seeing):
 
     A weight whose inputs each meet one row of it alone (an embedding) has a column ``[rows]`` of counts. A convolution's inputs are the
     offsets of its kernel, input channels last.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        By layer.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -221,13 +216,7 @@ class InputProducts(Seeing):
         self._found[name] = self._found[name].add_(product) if name in self._found else product.clone()
 
     def of(self, name: str) -> Tensor:
-        """Return a layer's product; zeros where the forward pass does not reach it.
-
-        Raises
-        ------
-        ModelError
-            If it cannot be seen what the weight is multiplied with, or the inputs are not finite.
-        """
+        """Return a layer's product; zeros where the forward pass does not reach it."""
         if name in self._unclear:
             raise ModelError(
                 f"criterion 'sparsegpt' cannot see what layer {name} is multiplied with: the model hands its weight to "

@@ -33,20 +33,6 @@ def count_lookups(model: nn.Module, tables: Sequence[str], data: Any) -> Rows:
     """Return how often each row of some tables is looked up, over all training samples.
 
     Where the lookups come first, as they mostly do, the rest of each forward pass is not run.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    tables : sequence of str
-        Names of embedding tables.
-    data : Data or Split
-        As for :func:`prunekit.criteria.samples.scoring_split`.
-
-    Raises
-    ------
-    DataError
-        If there are no data.
     """
     if data is None:
         raise DataError("how often rows are looked up is counted in training data: pass data=..., or let rows go by their norm")
@@ -89,13 +75,6 @@ def row_saliency(model: nn.Module, tables: Sequence[str], data: Any, *, samples:
     """Return by how much the loss changes with each row, to first order: the sum over its weights of |gradient x weight|.
 
     Of the mean loss of each mini-batch, added up over mini-batches, as criterion taylor has it for single weights.
-
-    Parameters
-    ----------
-    model, tables, data
-        As for :func:`count_lookups`.
-    samples, seed : int
-        How many training samples, and in which order.
     """
     asking = ScoringTask(model, tuple(tables), seed, mixed(data, samples, seed))
     found: Rows = {}

@@ -59,13 +59,6 @@ def run_in_parts(samples: Any, run: Callable[[Batch], Any]) -> None:
     """Run on all samples in mini-batches: of `BATCH`, or of texts as many as a model answers with at most `ANSWERS` numbers, 2 at least.
 
     For what is summed over samples, so that it does not matter how they are put together.
-
-    Parameters
-    ----------
-    samples : split
-        As for `batches_of`.
-    run : callable
-        Gives the model's answer to a mini-batch; of texts the first two tell how many go into the others.
     """
     size = 0
     for batch in batches_of(samples, BATCH):
@@ -130,20 +123,6 @@ def mixed(data: Any, samples: int, seed: int) -> Any:
     """Return the images to score on, in an order that the seed alone decides.
 
     A stratified choice may be grouped by class, and a mini-batch of one class has another gradient than a mixed one: hence the shuffle.
-
-    Parameters
-    ----------
-    data : Data or Split
-        As for :func:`scoring_split`. A split that can only be read in order gives its first ``samples`` images.
-    samples : int
-        How many images; all of them where there are no more.
-    seed : int
-        Seed of the order.
-
-    Raises
-    ------
-    DataError
-        If there are no images.
     """
     split, name = scoring_split(data)
     chosen = split.subset(samples) if hasattr(split, "subset") and hasattr(split, "take") else _first(split, samples)

@@ -16,26 +16,13 @@ OfLayer: TypeAlias = "Callable[[Tensor, str, int], Tensor]"
 
 @dataclass(frozen=True, eq=False)
 class ScoringTask:
-    """One question to a criterion.
+    """One question to a criterion."""
 
-    Attributes
-    ----------
-    model : nn.Module
-        The dense model; never written to.
-    layers : tuple of str
-        Modules to score.
-    seed : int
-        Seed of whatever is random.
-    samples : split, optional
-        Samples with targets, already mixed, for the criteria that look at data.
-    layouts : mapping of str to tuple of int
-        Layers whose outputs are not along the first axis of the weight -> that axis, and the number of groups of a transposed convolution.
-    """
-
-    model: nn.Module
+    model: nn.Module  # the dense model; never written to
     layers: tuple[str, ...]
     seed: int = 0
-    samples: Any = None
+    samples: Any = None  # samples with targets, already mixed, for the criteria that look at data
+    # layers whose outputs are not along the first axis of the weight -> that axis, and the number of groups of a transposed convolution
     layouts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def weight(self, name: str) -> Tensor:
@@ -53,15 +40,7 @@ class ScoringTask:
 
 
 class EachLayer:
-    """A criterion that is a function of one layer's weight, name and seed.
-
-    Parameters
-    ----------
-    score : callable
-        ``(weight, name, seed) -> scores``.
-    each_weight : bool
-        Whether a weight's score depends on that weight alone, so that a layer can be scored piece by piece.
-    """
+    """A criterion that is a function of one layer's weight, name and seed. ``score``: ``(weight, name, seed) -> scores``."""
 
     def __init__(self, score: OfLayer, *, each_weight: bool = False) -> None:
         self.score, self.each_weight = score, each_weight
@@ -82,10 +61,7 @@ class EachLayer:
 class Prepared:
     """A criterion that looks at the samples once, and then is a function of one layer: scores of all layers need never be held.
 
-    Parameters
-    ----------
-    look : callable
-        ``task -> (weight, name, seed) -> scores``.
+    ``look``: ``task -> (weight, name, seed) -> scores``.
     """
 
     def __init__(self, look: Callable[[ScoringTask], OfLayer]) -> None:

@@ -46,17 +46,7 @@ class Pictures(Protocol):
 
 
 class AnnotatedSplit(Split):
-    """Pictures in a fixed order, with more than one class for each.
-
-    Parameters
-    ----------
-    pictures : Pictures
-        Where the pixels come from.
-    places : ndarray of int64
-        Which of those pictures, in order.
-    normal : Normal
-        How pixels become the model's input; sizes are the pictures' matter.
-    """
+    """Pictures in a fixed order, with more than one class for each."""
 
     annotated = True
     """Pictures and targets come by their places, and there is no one label for each."""
@@ -103,14 +93,9 @@ class AnnotatedSplit(Split):
 class BoxSplit(AnnotatedSplit):
     """Pictures with boxes around objects.
 
-    Parameters
-    ----------
-    pictures, places, normal
-        As for `AnnotatedSplit`.
-    targets : sequence of mapping
-        For each picture ``boxes``, float32 [n, 4], corners x1, y1, x2, y2 in pixels of the picture as the model gets it, and ``labels``,
-        int64 [n], classes from 0. Where the data say so also ``crowd``, bool [n], a box around several objects that are not told apart,
-        and ``area``, float32 [n], of the object itself.
+    ``targets``: for each picture ``boxes``, float32 [n, 4], corners x1, y1, x2, y2 in pixels of the picture as the model gets it, and
+    ``labels``, int64 [n], classes from 0. Where the data say so also ``crowd``, bool [n], a box around several objects that are not told
+    apart, and ``area``, float32 [n], of the object itself.
     """
 
     task = "object-detection"
@@ -154,12 +139,7 @@ class BoxSplit(AnnotatedSplit):
 class MaskSplit(AnnotatedSplit):
     """Pictures with a class for each pixel.
 
-    Parameters
-    ----------
-    pictures, places, normal
-        As for `AnnotatedSplit`.
-    masks : callable
-        Places -> classes, uint8 (n, H, W); its ``content``, where it has one, tells these from others.
+    ``masks``: places -> classes, uint8 (n, H, W); its ``content``, where it has one, tells these from others.
     """
 
     task = "semantic-segmentation"

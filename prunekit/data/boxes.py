@@ -30,31 +30,16 @@ Boxes = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as its files say.
+    """A picture as its files say."""
 
-    Attributes
-    ----------
-    file : str
-        Relative to the root of all.
-    width, height : int
-    boxes : ndarray, shape [n, 4]
-        Corners in pixels.
-    labels : ndarray of int64, shape [n]
-    crowd : ndarray of bool, shape [n]
-    area : ndarray, shape [n], optional
-        Of the objects themselves.
-    outlines : tuple of Outline
-        Of the objects, None of one that has none; only where a model learns masks.
-    """
-
-    file: str
+    file: str  # relative to the root of all
     width: int
     height: int
-    boxes: Boxes
-    labels: NDArray[np.int64]
-    crowd: NDArray[np.bool_]
-    area: Boxes | None = None
-    outlines: tuple[Outline | None, ...] = ()
+    boxes: Boxes  # [n, 4]: corners in pixels
+    labels: NDArray[np.int64]  # [n]
+    crowd: NDArray[np.bool_]  # [n]
+    area: Boxes | None = None  # [n]: of the objects themselves
+    outlines: tuple[Outline | None, ...] = ()  # of the objects, None of one that has none; only where a model learns masks
 
     def inside(self, counts: Counter[str]) -> Picture:
         """Return the picture with boxes clipped to it, without those of no area; both are counted."""
@@ -87,17 +72,7 @@ class Picture:
 
 
 class FittedFiles(ImageFiles):
-    """Pictures in files, each scaled to fit a square and padded with grey.
-
-    Parameters
-    ----------
-    root : Path
-    pictures : sequence of Picture
-    size : int, optional
-        Side of the square; None leaves sizes alone.
-    sizes : list of (int, int)
-        All that the pictures of the data have, those of other parts as well.
-    """
+    """Pictures in files, each scaled to fit a square of side ``size`` and padded with grey; None leaves sizes alone."""
 
     def __init__(self, root: Path, pictures: Sequence[Picture], size: int | None, sizes: list[tuple[int, int]]) -> None:
         super().__init__(root, tuple(each.file for each in pictures), size, 3)
@@ -143,26 +118,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def boxed(
     data_id: DataId, known: ModelInfo, parts: Mapping[str, Sequence[Picture]], *, root: Path, names: tuple[str, ...], said: str
 ) -> Data:
-    """Return pictures with boxes as data: those that no part holds are held out by a fixed rule.
-
-    Parameters
-    ----------
-    data_id, known
-        What was asked for, and what the model says.
-    parts : mapping
-        Pictures of ``train``, ``validation`` and ``test``; or of some of them; or ``all``.
-    root : Path
-        Folder that the pictures' files are relative to.
-    names : tuple of str
-        Of the classes.
-    said : str
-        Where they come from, in a sentence.
-
-    Raises
-    ------
-    DataError
-        If a part is empty, or there are too few pictures.
-    """
+    """Return pictures with boxes as data: those that no part holds are held out by a fixed rule."""
     counts: Counter[str] = Counter()
     parts, notes = _held_out({part: [each.inside(counts) for each in pictures] for part, pictures in parts.items()})
     order, classes = _numbered(names, known.classes)

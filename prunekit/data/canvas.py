@@ -57,25 +57,13 @@ class _Draws:
 class Canvases:
     """The canvases of one part; drawn when their pixels are first asked for.
 
-    Parameters
-    ----------
-    part : {"train", "validation", "test"}
-    digits : ndarray of int64, shape [n, 8, 8]
-        Those to paste, 0 to 16.
-    labels : ndarray of int64, shape [n]
-        Which digit each is.
-
-    Attributes
-    ----------
-    there : ndarray of bool, shape [canvases, 5]
-        Whether a place holds a digit.
-    corner, side, digit : ndarray of int64
-        Its upper left corner (x, y), its side in pixels and which of ``digits`` it is.
+    ``there`` [canvases, 5]: whether a place holds a digit; ``corner``, ``side``, ``digit``: its upper left corner (x, y), its side in
+    pixels and which of ``digits`` it is.
     """
 
-    part: str
-    digits: Whole
-    labels: Whole
+    part: str  # {"train", "validation", "test"}
+    digits: Whole  # [n, 8, 8]: those to paste, 0 to 16
+    labels: Whole  # [n]: which digit each is
 
     def __post_init__(self) -> None:
         """Place the digits: one that would overlap another's square by more than a tenth of the smaller is drawn again, some times."""
@@ -253,19 +241,7 @@ def canvases(part: str, raw: Raw) -> Canvases:
 def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
     """Return the canvases with boxes around their digits, or (``canvas:masks``) with the class of each pixel.
 
-    Parameters
-    ----------
-    data_id : DataId
-        Its ``size`` enlarges or reduces canvases, with all that is marked in them.
-    known : ModelInfo
-        Of the model that reads them; one that learns from masks gets those of the digits to learn from.
-    raw : Raw
-        Scikit-learn's digits.
-
-    Returns
-    -------
-    Data
-        4,000 to learn from, 500 for validation, 1,000 for the test.
+    4,000 to learn from, 500 for validation, 1,000 for the test.
     """
     if data_id.size is not None and data_id.size < 16:
         raise DataError(

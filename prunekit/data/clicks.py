@@ -147,10 +147,7 @@ def load_clicks(data_id: DataId) -> Data:
     Users and items have factors that nobody sees, and are popular by Zipf's law; a model sees their ids, an item's category, a user's
     country and device, and six numbers. The true probabilities being known, so is the best AUC that a model can be expected to reach.
 
-    Returns
-    -------
-    Data
-        400,000 candidates to learn from, 30,000 each for validation and for the test, all drawn alike.
+    400,000 candidates to learn from, 30,000 each for validation and for the test, all drawn alike.
     """
     parts, best = drawn()
     said = (

@@ -31,11 +31,6 @@ def load_coco(data_id: DataId, known: ModelInfo) -> Data:
     ``annotations/instances_train2017.json`` or ``train/_annotations.coco.json``; PATH may be one such file. Pictures lie beside the file,
     in the folder, in ``images/``, or in a folder named for the part. For a model that learns masks ``segmentation`` is read as well,
     polygons or run lengths.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, it is damaged, a picture is missing, or an object is of a category that is not listed.
     """
     path = Path(data_id.name.removeprefix(COCO)).expanduser()
     if not data_id.name.removeprefix(COCO) or not path.exists():

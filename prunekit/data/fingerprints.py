@@ -29,22 +29,12 @@ Read = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is known of the samples of a split.
+    """What is known of the samples of a split."""
 
-    Attributes
-    ----------
-    digest : str
-        Sha256 of what was read; of samples that cannot be read twice alike, a number that no other reading has.
-    seen, total : int
-        How many were read, and how many there are.
-    steady : bool
-        Whether they are the same again when they are read again from the same random state.
-    """
-
-    digest: str
-    seen: int
+    digest: str  # sha256 of what was read; of samples that cannot be read twice alike, a number that no other reading has
+    seen: int  # seen, total: how many were read, and how many there are
     total: int
-    steady: bool = True
+    steady: bool = True  # whether they are the same again when they are read again from the same random state
 
 
 def sentence(seen: int, total: int) -> str:

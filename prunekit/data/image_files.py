@@ -24,20 +24,7 @@ READERS = min(4, os.cpu_count() or 1)
 
 
 class ImageFiles:
-    """Pictures in files.
-
-    Parameters
-    ----------
-    root : Path
-        Folder that ``files`` are relative to.
-    files : tuple of str
-    size : int, optional
-        To which the shorter side is resized; with none all images must be of one size.
-    channels : {1, 3}
-        Grey or colour; images of the other kind are converted.
-    square : bool
-        Whether resized ones are cropped to the centre.
-    """
+    """Pictures in files, converted to grey (1 channel) or colour (3)."""
 
     def __init__(self, root: Path, files: tuple[str, ...], size: int | None = None, channels: int = 3, *, square: bool = True) -> None:
         self.root, self.files, self.size, self.channels, self.square = root, files, size, channels, square

@@ -24,17 +24,7 @@ SAME = "There are no training images, so the same images serve to choose by and 
 
 
 class FolderSplit(Split):
-    """Images in files, with a class each.
-
-    Parameters
-    ----------
-    source : ImageFiles
-        Colour or grey, in one size.
-    labels : array_like of int
-        Class index of each.
-    normal : Normal
-        Normalisation and size.
-    """
+    """Images in files, with a class each."""
 
     def __init__(self, source: ImageFiles, labels: Indices, normal: Normal) -> None:
         self.source, self.normal, self.labels = source, normal, np.asarray(labels, dtype=np.int64)

@@ -31,44 +31,23 @@ TITLES = {"train": "training", "validation": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Wording:
-    """How people read a candidate, each from its inputs by name.
+    """How people read a candidate, each from its inputs by name."""
 
-    Attributes
-    ----------
-    user, candidate : callable
-        What is known of the user, and of the candidate: fields with their values.
-    called : callable
-        What the candidate is called, in a few words.
-    """
-
-    user: Fields
+    user: Fields  # user, candidate: what is known of the user, and of the candidate: fields with their values
     candidate: Fields
-    called: Callable[[Mapping[str, Tensor]], str]
+    called: Callable[[Mapping[str, Tensor]], str]  # what the candidate is called, in a few words
 
 
 class InteractionSplit(Split):
     """Candidates in a fixed order: inputs by name, whether each was chosen, and whose candidate it is.
 
-    Parameters
-    ----------
-    inputs : mapping of str to Tensor, each of shape [n, ...]
-        Ids in any type of whole numbers (the model gets int64), and floating features (float32), under the names of the model's arguments.
-    chosen : ndarray, shape [n]
-        1 or 0.
-    users : ndarray of int64, shape [n]
-        Whose they are: intervals resample users.
-    wording : Wording, optional
-        How people read a candidate; numbers stand there without it.
-
-    Attributes
-    ----------
-    negatives : float
-        How many times as many candidates that were not chosen were drawn for each chosen one as in what a model learns from.
+    ``inputs`` [n, ...]: ids in any type of whole numbers (the model gets int64), and floating features (float32), under the names of the
+    model's arguments; ``chosen`` [n]: 1 or 0; ``users`` [n]: whose they are: intervals resample users.
     """
 
     task = RECOMMENDATION.name
     pictured = False
-    negatives = 1.0
+    negatives = 1.0  # how many times as many candidates that were not chosen were drawn for each chosen one as in what a model learns from
 
     def __init__(
         self, inputs: Mapping[str, Tensor], chosen: NDArray[Any], users: NDArray[np.int64], wording: Wording | None = None
@@ -161,13 +140,7 @@ class InteractionSplit(Split):
 
 
 def interactions(data_id: DataId, parts: Mapping[str, InteractionSplit], said: str, note: str = "") -> Data:
-    """Return parts as data, and say which users count for nothing where a figure is a mean over users.
-
-    Raises
-    ------
-    DataError
-        If all candidates of a part are of one class.
-    """
+    """Return parts as data, and say which users count for nothing where a figure is a mean over users."""
     if data_id.size or data_id.mean or data_id.std or data_id.classes:
         raise DataError(f"{data_id.name} holds ids and features that are ready for the model: leave size, mean, std and classes out")
     for name, part in parts.items():
@@ -187,27 +160,10 @@ def interactions(data_id: DataId, parts: Mapping[str, InteractionSplit], said: s
 def load_interactions(data_id: DataId, known: ModelInfo, frame: pd.DataFrame, name: str) -> Data:
     """Return a table with a candidate a row as data for a model that recommends.
 
-    Parameters
-    ----------
-    data_id : DataId
-        Which columns hold labels (``label``), users (``user``) and times (none), unless it names others.
-    known : ModelInfo
-        Of the model. Where its example is a mapping, its arguments are the columns of these names (of one with several features for each
-        candidate ``NAME.0``, ``NAME.1``, ...); else all columns but label and time are.
-    frame : DataFrame
-        Cells as text.
-    name : str
-        What to call the file.
-
-    Returns
-    -------
-    Data
-        A fifth of the rows each for validation and for the test: the last by time where times are named, else in a fixed random order.
-
-    Raises
-    ------
-    DataError
-        If a column is missing or holds no numbers, labels are not 0 or 1, or a part holds one class only.
+    Columns hold labels (``label``), users (``user``) and times (none), unless ``data_id`` names others. Where the model's example is a
+    mapping, its arguments are the columns of these names (of one with several features for each candidate ``NAME.0``, ``NAME.1``, ...);
+    else all columns but label and time are. A fifth of the rows each is for validation and for the test: the last by time where times are
+    named, else in a fixed random order.
     """
     label, user, when = data_id.label_column or LABEL, data_id.user_column or USER, data_id.time_column
     asked = {label: "--label-column", user: "--user-column", **({when: "--time-column"} if when else {})}

@@ -42,13 +42,7 @@ Whole = NDArray[np.int64]
 
 
 def _folder() -> Path:
-    """Return the folder of the two tables, downloaded if they are not there.
-
-    Raises
-    ------
-    DataError
-        If they cannot be downloaded.
-    """
+    """Return the folder of the two tables, downloaded if they are not there."""
     folder = data_folder() / FOLDER
     if all(_table(folder, name) is not None for name in ("ratings", "movies")):
         return folder
@@ -77,19 +71,6 @@ def _table(folder: Path, name: str) -> Path | None:
 def load_movielens(data_id: DataId) -> Data:
     """Return ratings of movies as what each person chose, among movies that the same person never rated.
 
-    Returns
-    -------
-    Data
-        Each person's last rating by time is the test, the one before for validation, all others to learn from; with each, movies that were
-        not rated are drawn by a fixed seed.
-
-    Raises
-    ------
-    DataError
-        If the tables are not here and cannot be downloaded, or are not what they should be.
-
-    References
-    ----------
     Harper and Konstan 2015, The MovieLens datasets: history and context; He et al. 2017, Neural collaborative filtering.
     """
     folder = _folder()

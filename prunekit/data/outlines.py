@@ -25,13 +25,7 @@ Outline = Runs | Polygons
 
 
 def outline(told: Any, width: int, height: int) -> Outline | None:
-    """Return what COCO's ``segmentation`` says of an object in a picture of so many pixels; None where it says nothing.
-
-    Raises
-    ------
-    ValueError
-        If it is neither polygons nor run lengths of such a picture.
-    """
+    """Return what COCO's ``segmentation`` says of an object in a picture of so many pixels; None where it says nothing."""
     if isinstance(told, Mapping):
         counts = told.get("counts")
         runs = _unpacked(counts) if isinstance(counts, str) else tuple(counts) if isinstance(counts, list) else ()
@@ -98,14 +92,8 @@ def placed(image: Image.Image, size: int, padding: Any, by: Image.Resampling) ->
 class Outlines:
     """Masks of objects: called with places of pictures it returns those of each, uint8 [objects, H, W]; None where one has no outline.
 
-    Parameters
-    ----------
-    told : sequence of sequence of Outline
-        For each picture what its objects' outlines are, None of an object that has none.
-    sizes : sequence of (int, int)
-        Width and height of each picture.
-    side : int, optional
-        Of the square that pictures are fitted into; None where they keep their size.
+    ``told``: for each picture what its objects' outlines are, None of an object that has none; ``side``: of the square that pictures are
+    fitted into; None where they keep their size.
     """
 
     def __init__(self, told: Sequence[Sequence[Outline | None]], sizes: Sequence[tuple[int, int]], side: int | None) -> None:

@@ -35,19 +35,11 @@ NAMES = {"train": "train", "validation": "validation", "val": "validation", "val
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to samples after the user's own transforms: nothing, but to pixels, or where somebody asked for it.
+    """What is done to samples after the user's own transforms: nothing, but to pixels, or where somebody asked for it."""
 
-    Attributes
-    ----------
-    mean, std : tuple of float, optional
-        One number, or one for each channel.
-    size : int, optional
-        Side to which images are resized.
-    """
-
-    mean: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = None  # mean, std: one number, or one for each channel
     std: tuple[float, ...] | None = None
-    size: int | None = None
+    size: int | None = None  # side to which images are resized
 
     def apply(self, x: Tensor) -> Tensor:
         """Return samples (n, ...) resized and normalised."""
@@ -84,18 +76,7 @@ AS_IT_IS = Preparation()
 class OwnSplit(Split):
     """A user's map-style dataset of (tensor, class index) pairs: float as the model takes it, or uint8 pixels.
 
-    Parameters
-    ----------
-    dataset : sequence-like
-        ``len(dataset)`` and ``dataset[i] -> (Tensor, int)``.
-    name : str
-        What to call it in errors.
-    indices : ndarray of int64, optional
-        Which of its samples; all by default.
-    labels : ndarray of int64, optional
-        Their class indices, where they are known.
-    prepared : Preparation
-        What is done to its samples.
+    ``dataset``: ``len(dataset)`` and ``dataset[i] -> (Tensor, int)``.
     """
 
     def __init__(

@@ -39,18 +39,7 @@ def check_no_nan(value: Any, where: str) -> None:
 class OwnSamples(Split):
     """A user's map-style dataset of pairs (inputs, target): inputs are a tensor, a tuple or a dict, nested as they like.
 
-    Parameters
-    ----------
-    dataset : sequence-like
-        ``len(dataset)`` and ``dataset[i] -> (inputs, target)``.
-    name : str
-        What to call it in errors.
-    indices : ndarray of int64, optional
-        Which of its samples; all by default.
-    own : callable, optional
-        Puts samples together, as `prunekit.tasks.collate` takes it; left out, the dataset's attribute ``collate``.
-    task : object, optional
-        Of the data. One of the user's own knows what NaN stands for among its samples; for any other it is an error.
+    ``dataset``: ``len(dataset)`` and ``dataset[i] -> (inputs, target)``.
     """
 
     prepared: Any = None

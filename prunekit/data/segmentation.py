@@ -40,18 +40,7 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class LabelFiles(ImageFiles):
-    """PNGs of classes: called with places it returns them, uint8 (n, H, W), `IGNORED` where a pixel counts for nothing.
-
-    Parameters
-    ----------
-    pictures : ImageFiles
-        What is labelled, in one order with ``files``.
-    files : tuple of str
-    classes : int
-        How many there are.
-    nobody : int, optional
-        A label beside `IGNORED` that counts for nothing.
-    """
+    """PNGs of classes: called with places it returns them, uint8 (n, H, W), `IGNORED` where a pixel counts for nothing."""
 
     def __init__(self, pictures: ImageFiles, files: tuple[str, ...], classes: int, nobody: int | None) -> None:
         super().__init__(pictures.root, files, pictures.size, 1, square=False)
@@ -119,11 +108,6 @@ def load_segmentation(data_id: DataId, known: ModelInfo) -> Data:
     The folder holds ``images/`` and ``labels/`` with a PNG of the same name for each picture; or ``train/``, ``val/`` and ``test/`` with
     such folders each; or these three within ``images/`` and ``labels/``; or beside them ``train.txt``, ``val.txt`` and ``test.txt`` with
     a name a line. What is not there is held out by a fixed rule. ``classes.txt`` names the classes, one a line.
-
-    Raises
-    ------
-    DataError
-        If the folder or one of its parts is missing or empty, a picture has no label, or sizes differ.
     """
     path = data_id.name.removeprefix(PREFIX)
     root = Path(path).expanduser()
@@ -135,13 +119,6 @@ def load_segmentation(data_id: DataId, known: ModelInfo) -> Data:
 def load_camvid(data_id: DataId, known: ModelInfo) -> Data:
     """Return CamVid's 701 road scenes of 240 x 180 pixels, in SegNet's split and classes.
 
-    Raises
-    ------
-    DataError
-        If they are not here; they are not downloaded.
-
-    References
-    ----------
     Brostow, Fauqueur and Cipolla 2009, Semantic object classes in video; Badrinarayanan, Kendall and Cipolla 2017, SegNet.
     """
     folder = data_folder()

@@ -31,11 +31,6 @@ def stratified(labels: ArrayLike, n: int, seed: int = 0) -> Indices:
 
     The choice depends on the labels, ``n`` and ``seed`` alone (no random generator whose stream may change), and within
     a class a smaller choice is part of every larger one.
-
-    Examples
-    --------
-    >>> stratified([0, 0, 1, 1], 2).size
-    2
     """
     labels = np.asarray(labels)
     if n >= labels.size:

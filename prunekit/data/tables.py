@@ -25,17 +25,7 @@ DIABETES_TEST, DIABETES_VALIDATION = 100, 72
 
 
 class TableSplit(Split):
-    """Rows in a fixed order, with a number each.
-
-    Parameters
-    ----------
-    rows : Tensor of float32, shape [n, features]
-        Standardised.
-    targets : Tensor of float32, shape [n]
-        Standardised.
-    target_scale : mapping, optional
-        As of the `TableData` that they are part of.
-    """
+    """Rows [n, features] in a fixed order, with a number each [n]; both are standardised."""
 
     task = "table-regression"
 
@@ -100,27 +90,16 @@ class TableSplit(Split):
 
 @dataclass(frozen=True, eq=False)
 class TableData(Data):
-    """A table by name: rows to learn from, to choose by, and for the last word only.
-
-    Parameters
-    ----------
-    features : tuple of str
-        Names of the columns.
-    target : str
-        What is predicted.
-    mean, std : tuple of float
-        Of each column of the training rows: what was subtracted and divided by.
-    target_scale : mapping
-        ``mean``, ``std`` and ``unit`` of the target, by which `prunekit.tasks.Regression.scaled` speaks in its own unit.
-    """
+    """A table by name: rows to learn from, to choose by, and for the last word only."""
 
     test: TableSplit
     train: TableSplit
     validation: TableSplit
     features: tuple[str, ...] = ()
     target: str = ""
-    mean: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()  # mean, std: of each column of the training rows: what was subtracted and divided by
     std: tuple[float, ...] = ()
+    # ``mean``, ``std`` and ``unit`` of the target, by which `prunekit.tasks.Regression.scaled` speaks in its own unit
     target_scale: dict[str, float | str] = field(default_factory=dict)
 
 
@@ -151,19 +130,8 @@ def standardised_parts(
 def load_diabetes() -> TableData:
     """Return scikit-learn's diabetes data: ten numbers for each of 442 patients, and how far the disease had come a year later.
 
-    Returns
-    -------
-    TableData
-        270 rows to train on, 72 for validation and 100 for the test, in a fixed random order.
-
-    Raises
-    ------
-    DataError
-        If scikit-learn is not here.
-
-    References
-    ----------
-    Efron, Hastie, Johnstone and Tibshirani 2004, Least angle regression.
+    270 rows to train on, 72 for validation and 100 for the test, in a fixed random order. Efron, Hastie, Johnstone and Tibshirani 2004,
+    Least angle regression.
     """
     # its files, without itself: the import takes ten times as long
     places = spec.submodule_search_locations if (spec := find_spec("sklearn")) is not None else None
@@ -187,23 +155,7 @@ FEWEST = 10
 
 
 def load_table(data_id: DataId) -> TableData:
-    """Return a table of one's own.
-
-    Parameters
-    ----------
-    data_id : DataId
-        Its name is ``table:PATH`` of a CSV file, which may be compressed: a line of names, then rows of numbers.
-
-    Returns
-    -------
-    TableData
-        A fifth of the rows each for validation and for the test, in a fixed random order.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, or does not hold numbers alone.
-    """
+    """Return a CSV file's table: a fifth of the rows each for validation and for the test, in a fixed random order."""
     path = Path(data_id.name.removeprefix(PREFIX)).expanduser()
     if not path.is_file():
         raise DataError(f"there is no table {str(path)!r} (looked in {Path.cwd()}): name a CSV file, as in {PREFIX}path/to/rows.csv")
@@ -213,13 +165,6 @@ def load_table(data_id: DataId) -> TableData:
 def load_housing(data_id: DataId) -> TableData:
     """Return California's housing of 1990: eight numbers for each of 20,640 districts, and the median value of a house.
 
-    Raises
-    ------
-    DataError
-        If the file is not here; it is not downloaded.
-
-    References
-    ----------
     Pace and Barry 1997, Sparse spatial autoregressions.
     """
     path = data_folder() / HOUSING

@@ -37,29 +37,15 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of one part of the data, with their classes where they have some.
-
-    Attributes
-    ----------
-    texts : sequence of str
-    labels : sequence of int, optional
-    places : sequence of int, optional
-        What to call each text in errors.
-    """
+    """Texts of one part of the data, with their classes where they have some."""
 
     texts: Sequence[str]
     labels: Sequence[int] | None = None
-    places: Sequence[int] | None = None
+    places: Sequence[int] | None = None  # what to call each text in errors
 
 
 def coding_of(data_id: DataId, known: ModelInfo, sample: str | None = None) -> Coding:
-    """Return how texts become what a model takes: by its own tokeniser, else by that of the sample that the data belong to.
-
-    Raises
-    ------
-    DataError
-        If nobody names a tokeniser, or it does not fit the model.
-    """
+    """Return how texts become what a model takes: by its own tokeniser, else by that of the sample that the data belong to."""
     if data_id.mean or data_id.std:
         raise DataError(f"{data_id.name} is text, which has no pixels to normalise: leave mean and std out")
     tokeniser = known.tokeniser
@@ -118,11 +104,8 @@ def reviews_table() -> pd.DataFrame:
 def load_reviews(data_id: DataId, known: ModelInfo) -> Data:
     """Return reviews of clothes with the department of each, or (``reviews:rating``) whether it is positive or negative.
 
-    Returns
-    -------
-    Data
-        2,000 texts for the test, 2,500 for validation, the others to learn from: parts of one fixed random order. Ratings 4 and 5 are
-        positive, 1 and 2 negative; 3 is left out.
+    2,000 texts for the test, 2,500 for validation, the others to learn from: parts of one fixed random order. Ratings 4 and 5 are positive,
+    1 and 2 negative; 3 is left out.
     """
     coding = coding_of(data_id, known, "reviews_encoder")
     table = reviews_table()
@@ -146,11 +129,8 @@ def shakespeare_text() -> str:
 def load_shakespeare(data_id: DataId, known: ModelInfo) -> Data:
     """Return 1.1 million characters of Shakespeare's plays as windows, and the character that follows each place.
 
-    Returns
-    -------
-    Data
-        The first nine tenths to learn from; of the last, which others use for validation as a whole, the first half for validation and the
-        second for the test. Sixteen windows in a row count as a document.
+    The first nine tenths to learn from; of the last, which others use for validation as a whole, the first half for validation and the
+    second for the test. Sixteen windows in a row count as a document.
     """
     coding = coding_of(data_id, known, "shakespeare_gpt")
     said = "Plays of Shakespeare, 1,115,394 characters: the first 90 % to learn from, 5 % for validation, the last 5 % for the test."
@@ -165,13 +145,7 @@ def shared_out(n: int) -> dict[str, Any]:
 
 
 def reader_of(known: ModelInfo, data: Data | None) -> Reader:
-    """Return how a model reads a text of somebody's own, and what its outputs are called: as its data are read, else by its own tokeniser.
-
-    Raises
-    ------
-    DataError
-        If its tokeniser does not fit.
-    """
+    """Return how a model reads a text, and what its outputs are called: as its data are read, else by its own tokeniser."""
     coding = getattr(None if data is None else data.test, "coding", None)
     if coding is None and known.tokeniser is not None:
         coding = _coding(known.tokeniser, known)

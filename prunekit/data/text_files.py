@@ -31,13 +31,7 @@ TAB = ".tsv"
 
 
 def load_textfile(data_id: DataId, known: ModelInfo) -> Data:
-    """Return a file of plain text as windows: 90 % to learn from, 5 % for validation and the last 5 % for the test.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, is no text, or a part of it is shorter than a window.
-    """
+    """Return a file of plain text as windows: 90 % to learn from, 5 % for validation and the last 5 % for the test."""
     path = _file(data_id, TEXTFILE, "path/to/book.txt")
     coding = coding_of(data_id, known)
     try:
@@ -53,23 +47,8 @@ def load_textfile(data_id: DataId, known: ModelInfo) -> Data:
 def load_csv(data_id: DataId, known: ModelInfo) -> Data:
     """Return a table of texts: with a class each, or of a language model documents to go on with; of a model that recommends, candidates.
 
-    Parameters
-    ----------
-    data_id : DataId
-        Its name is ``csv:PATH`` of a CSV file with a line of names (``.tsv``: with tabs), which may be compressed; its columns are ``text``
-        and ``label`` unless it names others.
-    known : ModelInfo
-        Of the model that reads them.
-
-    Returns
-    -------
-    Data
-        A fifth of the rows each for validation and for the test, in a fixed random order.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or no table, a column is missing, a text is empty, or all rows are of one class.
+    ``data_id``: its name is ``csv:PATH`` of a CSV file with a line of names (``.tsv``: with tabs), which may be compressed; its columns are
+    ``text`` and ``label`` unless it names others. A fifth of the rows each for validation and for the test, in a fixed random order.
     """
     import pandas as pd  # noqa: PLC0415 (slow to import)
 
@@ -89,13 +68,7 @@ def load_csv(data_id: DataId, known: ModelInfo) -> Data:
 
 
 def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
-    """Return what the library ``datasets`` knows by name, or has saved into a folder.
-
-    Raises
-    ------
-    DataError
-        If the library is not here, or cannot open it; else as for `load_csv`.
-    """
+    """Return what the library ``datasets`` knows by name, or has saved into a folder."""
     name = data_id.name.removeprefix(DATASETS)
     folder, coding = Path(name).expanduser(), coding_of(data_id, known)
     try:

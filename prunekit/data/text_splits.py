@@ -27,18 +27,10 @@ Own = TypeVar("Own", bound="IdSplit")
 
 
 class IdSplit(Split):
-    """Samples that a model reads as token ids.
+    """Samples that a model reads as token ids."""
 
-    Attributes
-    ----------
-    coding : Coding
-        How text became ids.
-    ids, there : Tensor, shape [n, tokens]
-        Ids, and which of them are no padding.
-    """
-
-    coding: Coding
-    ids: Tensor
+    coding: Coding  # how text became ids
+    ids: Tensor  # ids, there: [n, tokens]: ids, and which of them are no padding
     there: Tensor
 
     def targets_at(self, indices: Indices) -> Any:
@@ -83,24 +75,7 @@ class IdSplit(Split):
 
 
 class TextSplit(IdSplit):
-    """Texts in a fixed order with a class each; they become ids when they are first asked for.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Each is cut after as many tokens as the model takes.
-    labels : sequence of int
-        Class indices.
-    coding : Coding
-        How they become ids.
-    places : sequence of int, optional
-        What to call each in errors: rows of a file.
-
-    Raises
-    ------
-    DataError
-        If there are no texts, or one is empty.
-    """
+    """Texts in a fixed order with a class each; they become ids when they are first asked for."""
 
     task = "text-classification"
 
@@ -154,14 +129,8 @@ class TextSplit(IdSplit):
 class WindowSplit(IdSplit):
     """Windows of running text, one behind the other, each with the token that follows each of its places.
 
-    Parameters
-    ----------
-    ids, following : Tensor of int64, shape [n, tokens]
-        Tokens, and the next of each; `prunekit.tasks.language_modelling.IGNORED` where a window is filled up.
-    characters, documents : ndarray of int64, shape [n]
-        How many characters the next tokens stand for, and which document a window is of.
-    coding : Coding
-        How text became ids.
+    ``ids``, ``following`` [n, tokens]: tokens, and the next of each; `prunekit.tasks.language_modelling.IGNORED` where a window is filled
+    up; ``characters``, ``documents`` [n]: how many characters the next tokens stand for, and which document a window is of.
     """
 
     task = "language-modelling"
@@ -172,24 +141,7 @@ class WindowSplit(IdSplit):
 
     @classmethod
     def of(cls, texts: Sequence[str], coding: Coding, name: str, *, blocks: bool = False) -> WindowSplit:
-        """Return texts as windows that do not overlap; every token but the first of each text is predicted once.
-
-        Parameters
-        ----------
-        texts : sequence of str
-            Documents.
-        coding : Coding
-            How they become ids.
-        name : str
-            What to call them in errors.
-        blocks : bool
-            They are one running text without marks: so many windows in a row (`BLOCK`) count as a document.
-
-        Raises
-        ------
-        DataError
-            If a text is empty, or none is as long as a window.
-        """
+        """Return texts as windows that do not overlap; every token but the first of each text is predicted once."""
         parts, length, longest = [], coding.length, 0
         for number, text in enumerate(texts):
             found = coding.ids(text, f"{name}" if len(texts) == 1 else f"text {number + 1} of {name}")

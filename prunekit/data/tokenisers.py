@@ -32,29 +32,13 @@ class Tokeniser(Protocol):
 
 @dataclass(frozen=True)
 class Coding:
-    """How texts become what a model takes.
+    """How texts become what a model takes."""
 
-    Attributes
-    ----------
-    tokeniser : Tokeniser
-        The model's own, or that of the data's sample.
-    length : int
-        Tokens of each text or window.
-    rows : int, optional
-        Of the model's embedding: ids are below it.
-    keywords : tuple of str
-        What the model calls the ids and a mask of those that are no padding, as in ``("input_ids", "attention_mask")``; ``()`` for ids
-        alone, by position.
-
-    Raises
-    ------
-    DataError
-        If the tokeniser is none, or gives ids that the model's embedding does not hold.
-    """
-
-    tokeniser: Tokeniser
-    length: int = LENGTH
-    rows: int | None = None
+    tokeniser: Tokeniser  # the model's own, or that of the data's sample
+    length: int = LENGTH  # tokens of each text or window
+    rows: int | None = None  # of the model's embedding: ids are below it
+    # what the model calls the ids and a mask of those that are no padding, as in ``("input_ids", "attention_mask")``; ``()`` for ids alone,
+    # by position
     keywords: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,13 +60,7 @@ class Coding:
         return int(getattr(self.tokeniser, "padding", 0) or 0)
 
     def ids(self, text: str, where: str) -> NDArray[np.int64]:
-        """Return the ids of a text.
-
-        Raises
-        ------
-        DataError
-            If it has none, or one that the model does not hold.
-        """
+        """Return the ids of a text."""
         try:
             found = np.asarray(self.tokeniser.encode(text), dtype=np.int64).reshape(-1)
         except (ValueError, TypeError, KeyError, IndexError) as error:

@@ -30,11 +30,6 @@ def load_yolo(data_id: DataId, known: ModelInfo) -> Data:
     list of them, or a text file with a picture a line) and how classes are called (``names``). The boxes of ``.../images/NAME.jpg`` are in
     ``.../labels/NAME.txt``, each a line: class, and centre, width and height as shares of the picture's; of a polygon the box around it,
     and for a model that learns masks the polygon itself.
-
-    Raises
-    ------
-    DataError
-        If the YAML or a folder is missing, a line is not of that form, or a class is outside the names.
     """
     path = Path(data_id.name.removeprefix(YOLO)).expanduser()
     if not data_id.name.removeprefix(YOLO) or not path.exists():

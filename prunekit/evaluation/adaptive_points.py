@@ -39,24 +39,9 @@ def _checked(xs: ArrayLike, ys: ArrayLike) -> tuple[Floats, Floats]:
 def curve(xs: ArrayLike, ys: ArrayLike) -> Callable[[ArrayLike], Floats]:
     """Return the curve through measured points: smooth, and never beyond its neighbours between two of them.
 
-    Parameters
-    ----------
-    xs, ys : array_like of float, shape [n]
-        Sparsities, all different, in any order, and accuracies, fractions in 0..1.
-
-    Returns
-    -------
-    callable
-        From sparsities to accuracies. Outside the measured range it stays at the value of the nearest point.
-
-    Raises
-    ------
-    PrunekitError
-        If there is no point, or a sparsity comes twice.
-
-    References
-    ----------
-    Fritsch and Butland 1984, A method for constructing local monotone piecewise cubic interpolants (PCHIP), SIAM J. Sci. Stat. Comput. 5.
+    ``xs``, ``ys`` [n]: sparsities, all different, in any order, and accuracies, fractions in 0..1. Outside
+    the measured range it stays at the value of the nearest point. Fritsch and Butland 1984, A method for constructing local monotone
+    piecewise cubic interpolants (PCHIP), SIAM J. Sci. Stat. Comput. 5.
     """
     x, y = _checked(xs, ys)
     if not x.size:
@@ -75,24 +60,8 @@ def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LO
     The two ends come first, then the middle of the interval with the largest ``(change of accuracy + 2 noise) x width``; of equal ones the
     first. The same values always give the same point, so that an interrupted sweep goes on where it was.
 
-    Parameters
-    ----------
-    xs, ys : array_like of float, shape [n]
-        What is measured: sparsities, all different, in any order, and accuracies, fractions in 0..1.
-    noise : float
-        Standard error of one accuracy, a fraction.
-    low, high : float
-        Range to look at, ``0 <= low < high < 1``; measured points outside it are left aside.
-
-    Returns
-    -------
-    float or None
-        On a grid of 0.001; None where no two points are further apart than that.
-
-    Raises
-    ------
-    PrunekitError
-        If the range or a number is not valid.
+    ``xs``, ``ys`` [n]: what is measured: sparsities, all different, in any order, and accuracies, fractions in 0..1; ``noise``: standard
+    error of one accuracy, a fraction. The answer is on a grid of 0.001; None where no two points are further apart than that.
     """
     if not 0 <= low < high < 1:
         raise PrunekitError(f"the range must be 0 <= low < high < 1; got {low!r} and {high!r}")
@@ -127,29 +96,7 @@ def choose(
     high: float = HIGH,
     known: Mapping[float, Evaluation] | None = None,
 ) -> dict[float, Evaluation]:
-    """Measure where it tells most.
-
-    Parameters
-    ----------
-    measure : callable
-        From a sparsity to the accuracy there.
-    evaluations : int
-        Points in all, at least 2: the dense model at ``low`` = 0 counts as one of them, and so does what is known.
-    low, high : float
-        Range to look at.
-    known : mapping of float to Accuracy, optional
-        What is measured already; it is not measured again.
-
-    Returns
-    -------
-    dict of float to Accuracy
-        Every point, by ascending sparsity; fewer than asked for only where the grid has no more.
-
-    Raises
-    ------
-    PrunekitError
-        If a number is not valid.
-    """
+    """Measure where it tells most; fewer points than asked for only where the grid has no more."""
     if evaluations < 2:
         raise PrunekitError(f"a curve needs at least 2 evaluations; got {evaluations!r}")
     points = dict(known or {})

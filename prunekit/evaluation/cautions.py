@@ -24,22 +24,12 @@ MANY = 8  # layers that get caps of their own; of more all get the same
 
 @dataclass(frozen=True)
 class LayerCut:
-    """What one layer loses.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    left, of : int
-        Channels, or weights, afterwards and before.
-    outputs : int
-        How many outputs it has.
-    """
+    """What one layer loses."""
 
     name: str
-    left: int
+    left: int  # left, of: channels, or weights, afterwards and before
     of: int
-    outputs: int
+    outputs: int  # how many outputs it has
 
     @property
     def removed(self) -> float:
@@ -97,23 +87,7 @@ def cautions(
     metric: Metric | None = None,
     dense: float = 1.0,
 ) -> tuple[Caution, ...]:
-    """Return what a setting is likely to break.
-
-    Parameters
-    ----------
-    spec : PruneSpec
-        The setting.
-    cuts : sequence of LayerCut
-        What it takes from each layer that takes part; whole blocks and rows of tables left out.
-    achieved : float, optional
-        The share that goes of what ``spec.sparsity`` counts.
-    sensitivity : Sensitivity, optional
-        What was measured of each layer alone, in the mode of the setting.
-    points : sequence of Point
-        What was measured of the same setting at other sparsities.
-    metric, dense : Metric, float
-        What the points are of, and the dense model's value.
-    """
+    """Return what a setting is likely to break."""
     found = [_thin(spec, cuts), _sensitive(spec, cuts, sensitivity), _curve(spec, points, metric, dense), _short(spec, cuts, achieved)]
     return tuple(caution for caution in found if caution is not None)
 

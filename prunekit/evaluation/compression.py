@@ -34,18 +34,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Gzipped:
-    """A gzipped size.
+    """A gzipped size."""
 
-    Attributes
-    ----------
-    bytes : int
-        Measured, or estimated.
-    low, high : int or None
-        The 95 % interval of an estimate; None for a measured size, which has none.
-    """
-
-    bytes: int
-    low: int | None = None
+    bytes: int  # measured, or estimated
+    low: int | None = None  # low, high: the 95 % interval of an estimate; None for a measured size, which has none
     high: int | None = None
 
     @property

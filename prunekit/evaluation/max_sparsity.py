@@ -20,52 +20,25 @@ SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accu
 
 @dataclass(frozen=True)
 class Furthest:
-    """The highest sparsity whose drop is allowed.
+    """The highest sparsity whose drop is allowed."""
 
-    Attributes
-    ----------
-    sparsity : float
-        Of the last point of the unbroken stretch from 0 on which no measured drop is more than allowed; 0 where there is none.
-    drop : Difference
-        Of the accuracy there against the dense model, paired on the same images; negative where accuracy is lost.
-    confident : bool
-        Whether the whole 95 % interval of the drop is within what is allowed.
-    evaluations : int
-        Points that were measured for it, those known before left out.
-    points : dict of float to Accuracy
-        All points, by ascending sparsity, those known before included.
-    sentence : str
-        All of it in plain words.
-    """
-
+    # of the last point of the unbroken stretch from 0 on which no measured drop is more than allowed; 0 where there is none
     sparsity: float
-    drop: Difference
-    confident: bool
-    evaluations: int
-    points: dict[float, Evaluation]
-    sentence: str
+    drop: Difference  # of the accuracy there against the dense model, paired on the same images; negative where accuracy is lost
+    confident: bool  # whether the whole 95 % interval of the drop is within what is allowed
+    evaluations: int  # points that were measured for it, those known before left out
+    points: dict[float, Evaluation]  # all points, by ascending sparsity, those known before included
+    sentence: str  # all of it in plain words
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Whether a drop that was found on some images holds on others.
+    """Whether a drop that was found on some images holds on others."""
 
-    Attributes
-    ----------
-    drop : Difference
-        On the other images.
-    holds : bool
-        Whether the measured drop is at most what is allowed.
-    confident : bool
-        Whether the whole 95 % interval is.
-    sentence : str
-        All of it in plain words.
-    """
-
-    drop: Difference
-    holds: bool
-    confident: bool
-    sentence: str
+    drop: Difference  # on the other images
+    holds: bool  # whether the measured drop is at most what is allowed
+    confident: bool  # whether the whole 95 % interval is
+    sentence: str  # all of it in plain words
 
 
 def _check(allowed: float, metric: Metric) -> None:
@@ -103,27 +76,7 @@ def furthest(
     large is never the answer, even if accuracy recovers there. Between two points that are further apart than the resolution, and both
     within what is allowed, nobody has looked; three scouts make sure that such gaps are not wide.
 
-    Parameters
-    ----------
-    measure : callable
-        From a sparsity to the accuracy there, on the images of ``dense``.
-    dense : Accuracy
-        Of the dense model.
-    allowed : float
-        Largest drop, a fraction: 0.01 is one point.
-    known : mapping of float to Accuracy, optional
-        Points that are measured already, on the same images; those beyond ``high`` are left aside.
-    high : float
-        Highest sparsity to look at.
-    resolution : float
-        The answer and the first sparsity that drops too far are at most so far apart.
-
-    Raises
-    ------
-    PrunekitError
-        If a number is not valid.
-    DataError
-        If the points are not of the same images.
+    ``allowed``: largest drop, a fraction: 0.01 is one point.
     """
     _check(allowed, dense.metric)
     if not 0 < high < 1 or not 0 < resolution < 1:
@@ -220,22 +173,7 @@ def _points(drop: Difference) -> str:
 
 
 def confirm(dense: Evaluation, pruned: Evaluation, allowed: float, advice: str = "Take a lower sparsity") -> Confirmation:
-    """Say whether an allowed drop holds on images that had no part in finding the sparsity.
-
-    Parameters
-    ----------
-    dense, pruned : Accuracy
-        Of the two models on the same images, the test images as a rule.
-    allowed : float
-        Largest drop, a fraction.
-    advice : str
-        What to do where it does not hold.
-
-    Raises
-    ------
-    DataError
-        If the two are not of the same images.
-    """
+    """Say whether an allowed drop (a fraction) holds on images that had no part in finding the sparsity."""
     _check(allowed, dense.metric)
     drop = compare(dense, pruned)
     holds, confident = is_within(drop, allowed), _confident(drop, allowed)

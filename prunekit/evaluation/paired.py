@@ -74,15 +74,7 @@ def compare(a: Evaluation, b: Evaluation) -> Difference:
 
 
 def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the task's figure of each class that the dense model has one of, by run, in `PART_COLUMNS`.
-
-    Parameters
-    ----------
-    found : mapping of str to Evaluation
-        Letter to what was measured on the same samples; "Dense" among them.
-    classes : sequence of str
-        Their names.
-    """
+    """Return the task's figure of each class that the dense model has one of, by run, in `PART_COLUMNS`."""
     dense = found[DENSE]
     metrics = [] if dense.task is None else [*dense.task.by_class(dense.observations, classes)]
     named = [(classes[k] if k < len(classes) else str(k), metric) for k, metric in enumerate(metrics)]
@@ -96,19 +88,7 @@ def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = (
 def figures_by_group(found: Mapping[str, Evaluation], groups: Mapping[str, NDArray[np.bool_]], metric: Metric) -> pd.DataFrame:
     """Return a metric of each group of samples, by run, in `PART_COLUMNS`.
 
-    Parameters
-    ----------
-    found : mapping of str to Evaluation
-        Letter to what was measured on the same samples; "Dense" among them.
-    groups : mapping of str to ndarray of bool, shape [n]
-        Name to which samples: `prunekit.tasks.base.Task.groups`.
-    metric : Metric
-        Of the samples of one group alone; only its change has an interval.
-
-    Raises
-    ------
-    DataError
-        If groups are not of these samples.
+    ``groups`` [n]: name to which samples: `prunekit.tasks.base.Task.groups`.
     """
     if any(each.size != found[DENSE].n for each in groups.values()):
         raise DataError("these groups are not of the samples that were measured: measure the runs again on the same data")

@@ -47,22 +47,10 @@ def _delta8(alive: NDArray[Any], count: int, item: int) -> int:
 def format_bytes(alive: NDArray[Any], item: int) -> dict[str, int]:
     """Return the payload of one weight tensor in each format that can be the smallest.
 
-    Parameters
-    ----------
-    alive : ndarray, shape [out, ...]
-        The values, or True where one is not zero.
-    item : int
-        Bytes of one value.
-
-    Returns
-    -------
-    dict of str to int
-        Format to bytes: ``dense``; ``bitmap`` (a bit for each position, then the values); ``csr`` (rows are outputs); ``delta8`` (values
-        with 8-bit gaps; left out where more than an eighth is alive, for there the bitmap is smaller).
-
-    References
-    ----------
-    Han, Mao, Dally 2016, Deep Compression (arXiv:1510.00149), for relative indexing with filler zeros.
+    ``alive`` [out, ...]: the values, or True where one is not zero; ``item``: bytes of one value. Format to bytes: ``dense``; ``bitmap`` (a
+    bit for each position, then the values); ``csr`` (rows are outputs); ``delta8`` (values with 8-bit gaps; left out where more than an
+    eighth is alive, for there the bitmap is smaller). Han, Mao, Dally 2016, Deep Compression (arXiv:1510.00149), for relative indexing with
+    filler zeros.
     """
     n, count = alive.size, int(np.count_nonzero(alive))
     rows = alive.shape[0] if alive.ndim else 1
@@ -73,13 +61,7 @@ def format_bytes(alive: NDArray[Any], item: int) -> dict[str, int]:
 
 
 def smallest(sizes: dict[str, int]) -> tuple[str, int]:
-    """Return the format that takes least, the simpler one where two are equal.
-
-    Examples
-    --------
-    >>> smallest(format_bytes(np.ones((2, 8), bool), 4))
-    ('dense', 64)
-    """
+    """Return the format that takes least and its bytes, the simpler one where two are equal."""
     best = min(sizes, key=lambda name: (sizes[name], FORMATS.index(name)))
     return best, sizes[best]
 

@@ -157,24 +157,7 @@ def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
 
 
 class Scored:
-    """A model whose weights or channels are scored once and cut at any sparsity.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        Mode "unstructured" or "structured"; its own sparsity or threshold does not count.
-    shape : tuple of int
-        Shape of one sample.
-    data : Data or split, optional
-        For the criteria that look at images.
-
-    Raises
-    ------
-    PrunekitError
-        If the setting does not fit the model, or is a pattern, which has one sparsity.
-    """
+    """A model whose weights or channels are scored once and cut at any sparsity."""
 
     def __init__(self, model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> None:
         points_of(spec, [0.0])

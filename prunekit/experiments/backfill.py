@@ -35,33 +35,7 @@ def fill(
 ) -> None:
     """Measure the accuracy on a whole split of those runs that lack it, and the sizes of those that lack them.
 
-    Parameters
-    ----------
-    run_ids : sequence of str
-        Ids of runs. One that is gone, or whose runtime is not installed, is skipped, with a warning.
-    data_id : DataId
-        The data.
-    split : {"train", "validation", "test"}
-        Which part of them.
-    store : RunStore
-        Where runs are and where what was seen is kept: accuracies as measurements, sizes in ``run.info["sizes"]``, as
-        :meth:`prunekit.evaluation.Sizes.to_dict` gives them. A size that cannot be told is None; a quantised run has its file alone, as it
-        is (under ``surgery``) and gzipped.
-    sizes : bool
-        Whether to measure sizes too.
-    progress
-        As for :func:`prunekit.experiments.sweep_through`.
-    warn : callable, optional
-        Gets a sentence on each run that is skipped; left out, what is wrong with a run is raised.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read or written, or there is no such run.
-    DataError, ModelError
-        If the data or, for the size of the images, the dense model cannot be loaded.
-    Cancelled
-        If ``progress`` was cancelled; what was measured before is kept.
+    ``split``: {"train", "validation", "test"}: which part of them.
     """
     runs = [store.find(name) for name in dict.fromkeys(run_ids)]
     lacking = _Lacking(data_id, split, store, sizes)
@@ -112,17 +86,7 @@ def _fits(run: Run, images: Images) -> None:
 
 
 def accuracy_of(opened: Opened, images: Images, progress: Progress = QUIET) -> Measurement:
-    """Measure the accuracy of a run in its runtime.
-
-    Parameters
-    ----------
-    opened : Opened
-        The run.
-    images : Images
-        On what.
-    progress
-        As for :func:`prunekit.evaluate`.
-    """
+    """Measure the accuracy of a run in its runtime."""
     if opened.session is not None:
         found = evaluate_session(opened.session, images.part, model=opened.base(), progress=progress)
     else:

@@ -23,18 +23,10 @@ FOLDERS = ("models", "checkpoints", "archives")
 
 @dataclass(frozen=True)
 class Classroom:
-    """What a server for a class has to know.
+    """What a server for a class has to know."""
 
-    Attributes
-    ----------
-    address : str
-        What the class opens, without a slash at the end; empty where it is not known.
-    key : str
-        Who shows it is the teacher; empty for no teacher.
-    """
-
-    address: str = ""
-    key: str = ""
+    address: str = ""  # what the class opens, without a slash at the end; empty where it is not known
+    key: str = ""  # who shows it is the teacher; empty for no teacher
 
     @property
     def lessons(self) -> list[tuple[str, str]]:

@@ -101,24 +101,7 @@ class Database:
 
     Readers and one writer do not wait for each other (write-ahead log). What is committed survives the death of the process.
 
-    Parameters
-    ----------
-    path : Path
-        The file; it and its folder are made where they are missing.
-    migrations : sequence of tuple of str
-        Statements from each version to the next; their number is the version that is wanted.
-    busy_s : float
-        How long to wait for another process that writes.
-
-    Attributes
-    ----------
-    read_only : bool
-        Whether the file can be read but not written.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be opened, is damaged, or was written by a newer version; it is left as it is.
+    ``read_only``: whether the file can be read but not written.
     """
 
     def __init__(self, path: Path, migrations: Sequence[Migration] = MIGRATIONS, busy_s: float = BUSY_S) -> None:

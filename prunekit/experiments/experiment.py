@@ -32,15 +32,7 @@ RECOVERING = 0.9  # share of a point's progress that recovery takes; the rest is
 
 
 class Keeper:
-    """A store that may be missing or fail: what was measured stays in memory then, and one warning says so.
-
-    Parameters
-    ----------
-    store : RunStore or None
-        None keeps nothing.
-    progress : Progress, optional
-        Warned once, when the store fails.
-    """
+    """A store that may be missing or fail: what was measured stays in memory then, and one warning says so."""
 
     def __init__(self, store: RunStore | None, progress: Progress = QUIET) -> None:
         self.store, self.progress, self._failed = store, progress, False
@@ -59,17 +51,7 @@ class Keeper:
 
 
 class Experiment:
-    """One dense model, measured on one part of the data, pruned in any way.
-
-    Parameters
-    ----------
-    request : SweepRequest or AccuracyRequest
-        What was asked for: model, data, part and number of images.
-    model, data : nn.Module, Data
-        What it names; not modified.
-    keeper : Keeper
-        Where points are kept, and whether they are still wanted.
-    """
+    """One dense model, measured on one part of the data, pruned in any way."""
 
     def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper) -> None:
         if request.data is None or data is None:

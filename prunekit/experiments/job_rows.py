@@ -55,40 +55,21 @@ MOST_FINISHED = 200
 
 @dataclass(eq=False)
 class JobRow:
-    """One piece of work, as the store keeps it.
+    """One piece of work, as the store keeps it."""
 
-    Attributes
-    ----------
-    key, title, kind : str
-        What it does, as a hash and as people read it; which kind of work: "local" for what no other process can do.
-    request : dict
-        What was asked for: plain values that the kind understands.
-    state : {"waiting", "running", "done", "failed", "cancelled"}
-        Where it stands.
-    fraction, text : float, str
-        Progress, 0 to 1, and in words.
-    error, warning : str
-        Why it failed, in words fit for the page; what else a person should know.
-    owner : str
-        Which process does it.
-    heartbeat : float
-        When that process was last heard of, in seconds of the epoch.
-    created : float
-        When it was asked for: its place in the queue.
-    """
-
+    # key, title, kind: what it does, as a hash and as people read it; which kind of work: "local" for what no other process can do
     key: str
     title: str
     kind: str = "local"
-    request: dict[str, Any] = field(default_factory=dict)
-    state: str = "waiting"
-    fraction: float = 0.0
+    request: dict[str, Any] = field(default_factory=dict)  # what was asked for: plain values that the kind understands
+    state: str = "waiting"  # {"waiting", "running", "done", "failed", "cancelled"}: where it stands
+    fraction: float = 0.0  # fraction, text: progress, 0 to 1, and in words
     text: str = ""
-    error: str = ""
+    error: str = ""  # error, warning: why it failed, in words fit for the page; what else a person should know
     warning: str = ""
-    owner: str = ""
-    heartbeat: float = field(default_factory=time.time)
-    created: float = field(default_factory=time.time)
+    owner: str = ""  # which process does it
+    heartbeat: float = field(default_factory=time.time)  # when that process was last heard of, in seconds of the epoch
+    created: float = field(default_factory=time.time)  # when it was asked for: its place in the queue
 
     @property
     def active(self) -> bool:
@@ -101,13 +82,7 @@ class JobRow:
 
 
 class JobRows:
-    """The table of jobs.
-
-    Parameters
-    ----------
-    database : Database
-        Where it lies.
-    """
+    """The table of jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

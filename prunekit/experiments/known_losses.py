@@ -20,21 +20,11 @@ from prunekit.tasks.metrics import Metric
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is stored of a dense model that bears on a setting.
+    """What is stored of a dense model that bears on a setting."""
 
-    Attributes
-    ----------
-    sensitivity : Sensitivity or None
-        Of its layers, in the mode of the setting.
-    points : tuple of Point
-        The setting at other sparsities, on the data of the dense model's own measurement.
-    metric, dense
-        What the points are of, and the dense model's value.
-    """
-
-    sensitivity: Sensitivity | None = None
-    points: tuple[Point, ...] = ()
-    metric: Metric | None = None
+    sensitivity: Sensitivity | None = None  # of its layers, in the mode of the setting
+    points: tuple[Point, ...] = ()  # the setting at other sparsities, on the data of the dense model's own measurement
+    metric: Metric | None = None  # metric, dense: what the points are of, and the dense model's value
     dense: float = 1.0
 
     def cautions(self, spec: PruneSpec, cuts: Sequence[LayerCut], achieved: float | None) -> tuple[Caution, ...]:
@@ -48,17 +38,7 @@ NOTHING = Known()
 
 
 def known_losses(store: RunStore | None, weights: str, spec: PruneSpec) -> Known:
-    """Return what a store knows of a dense model that bears on a setting.
-
-    Parameters
-    ----------
-    store : RunStore or None
-        Where runs are kept.
-    weights : str
-        What tells the dense model from others (`identity.weights_of`).
-    spec : PruneSpec
-        The setting; its own sparsity does not count.
-    """
+    """Return what a store knows of a dense model that bears on a setting."""
     if store is None or spec.mode == "nm":
         return NOTHING
     try:

@@ -79,18 +79,10 @@ WHAT = "latency"
 
 @dataclass(frozen=True, eq=False)
 class Timed:
-    """A candidate that can be kept as a run, should its timing succeed.
+    """A candidate that can be kept as a run, should its timing succeed."""
 
-    Attributes
-    ----------
-    result : PruneResult
-        What pruning made.
-    found : Assessment
-        Its counts and sizes beside those of the dense model.
-    """
-
-    result: PruneResult
-    found: Assessment
+    result: PruneResult  # what pruning made
+    found: Assessment  # its counts and sizes beside those of the dense model
 
 
 def keep_timed(
@@ -106,25 +98,8 @@ def keep_timed(
 ) -> dict[str, str]:
     """Keep what was timed beside a dense model: the models as runs, where they are none yet, and their latencies.
 
-    Parameters
-    ----------
-    report : LatencyReport
-        Its first candidate is the dense model.
-    model_id, model : ModelId, nn.Module
-        The dense model.
-    timed : mapping of str to Timed
-        Candidate's name -> how it was pruned.
-    keeper : Keeper
-        Where to; a store that fails costs the keeping alone.
-    runs : mapping of str to str, optional
-        Candidate's name -> id, of those that are runs already.
-    data, data_id : Data, DataId, optional
-        What a criterion looked at.
-
-    Returns
-    -------
-    dict of str to str
-        Candidate's name -> id of its run; empty where nothing could be kept.
+    ``timed`` says by a candidate's name how it was pruned, ``runs`` which are runs already. Returned is the id of each candidate's run by
+    name; empty where nothing could be kept.
     """
 
     def keep(store: RunStore) -> dict[str, str]:
@@ -142,25 +117,9 @@ def keep_timed(
 def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore) -> list[Measurement]:
     """Keep what was timed; measured again on this machine in the same way, it replaces the earlier figures.
 
-    Parameters
-    ----------
-    report : LatencyReport
-        What was found; rows that failed are not kept.
-    runs : mapping of str to str
-        Candidate's name -> id of its run, which is in the store. Candidates that are no runs are left out.
-    store : RunStore
-        Where to.
-
-    Returns
-    -------
-    list of Measurement
-        ``what`` is ``"latency"``; ``value`` holds the row as :meth:`prunekit.latency.CandidateLatency.to_dict` gives it, without the
-        samples, and ``device``, ``input_shape`` and ``baseline`` (``name``, ``run`` or None, ``runtime``), which the ratio is told against.
-
-    Raises
-    ------
-    StoreError
-        If a run is not there, or the store cannot be written.
+    ``runs``: candidate's name -> id of its run, which is in the store. Candidates that are no runs are left out. ``what`` is ``"latency"``;
+    ``value`` holds the row as :meth:`prunekit.latency.CandidateLatency.to_dict` gives it, without the samples, and ``device``,
+    ``input_shape`` and ``baseline`` (``name``, ``run`` or None, ``runtime``), which the ratio is told against.
     """
     kept = [_measurement(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
     for seen in kept:

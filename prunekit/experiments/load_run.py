@@ -56,39 +56,17 @@ def otherwise(run: Run, model: nn.Module) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A run, ready to be looked at and measured.
-
-    Attributes
-    ----------
-    run : Run
-        Which one.
-    model : nn.Module or None
-        In eval mode, its parameters without gradients, shared with nobody who writes to it; None for a quantised run.
-    session : Session or None
-        A quantised run in its runtime.
-    file : Path or None
-        What it was read from: a folder, a checkpoint or ``model.int8.onnx``; None where it was made again.
-    data_id : DataId or None
-        What its images were, where it has been measured.
-    note : str
-        What a person should know; mostly "".
-    shape : tuple of int or None
-        Of one sample, where it is known.
-    dense : nn.Module or None
-        What it was pruned from, where that was needed to open it.
-    result : PruneResult or None
-        What pruning gave, where it was made again.
-    """
+    """A run, ready to be looked at and measured."""
 
     run: Run
-    model: nn.Module | None
-    session: Session | None
-    file: Path | None
-    data_id: DataId | None
-    note: str = ""
-    shape: Shape | None = None
-    dense: nn.Module | None = field(default=None, repr=False)
-    result: PruneResult | None = field(default=None, repr=False)
+    model: nn.Module | None  # in eval mode, its parameters without gradients, shared with nobody who writes to it; None for a quantised run
+    session: Session | None  # a quantised run in its runtime
+    file: Path | None  # what it was read from: a folder, a checkpoint or ``model.int8.onnx``; None where it was made again
+    data_id: DataId | None  # what its images were, where it has been measured
+    note: str = ""  # what a person should know; mostly ""
+    shape: Shape | None = None  # of one sample, where it is known
+    dense: nn.Module | None = field(default=None, repr=False)  # what it was pruned from, where that was needed to open it
+    result: PruneResult | None = field(default=None, repr=False)  # what pruning gave, where it was made again
 
     def base(self) -> nn.Module | None:
         """Return the model itself, or the dense one behind a quantised run, where that can be loaded: it tells the nest of outputs."""
@@ -131,30 +109,6 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
 
     What was recovered, trained or imported is read from where it was kept, and must be what was measured. What was pruned alone is
     pruned again: that gives the same weights, as long as the dense model and the images that the criterion looked at are the same.
-
-    Parameters
-    ----------
-    run : Run or str
-        Which one, or its id.
-    store : RunStore, optional
-        Where it is kept; `prunekit.experiments.store` when left out.
-    data : Data, optional
-        The images that its criterion looked at, where they are loaded already; else they are loaded if they are needed.
-
-    Returns
-    -------
-    Opened
-        Its model has the weights that were measured.
-
-    Raises
-    ------
-    RunGone
-        If its weights are not there any more, the dense model under its name has become another one, what is opened does not answer as
-        what was measured, or the images cannot be had.
-    RuntimeFault
-        If the run is quantised and its runtime is not installed.
-    StoreError
-        If there is no such run.
     """
     where = usual_store() if store is None else store
     known = where.find(run) if isinstance(run, str) else run

@@ -22,19 +22,11 @@ EXPECTED = 9  # evaluations, for the progress: a bracket of 0.1 narrowed to 0.00
 
 @dataclass(frozen=True)
 class FurthestRequest(Request):
-    """How far a setting can go.
-
-    Parameters
-    ----------
-    sweep : SweepRequest
-        The setting and the images that choose; what it measured is used, its own list of sparsities is not.
-    allowed : float
-        Loss that is allowed: a fraction of accuracy (0.01 is one point), of other metrics in their own unit.
-    """
+    """How far a setting can go."""
 
     what = "furthest"
-    sweep: SweepRequest
-    allowed: float
+    sweep: SweepRequest  # the setting and the images that choose; what it measured is used, its own list of sparsities is not
+    allowed: float  # loss that is allowed: a fraction of accuracy (0.01 is one point), of other metrics in their own unit
 
     def __post_init__(self) -> None:
         """Validate the loss; what the metric allows is checked where it is known."""
@@ -43,21 +35,11 @@ class FurthestRequest(Request):
 
 @dataclass(frozen=True)
 class Answer:
-    """How far a setting can go.
+    """How far a setting can go."""
 
-    Attributes
-    ----------
-    found : Furthest
-        On the images that choose.
-    run : str
-        The run at that sparsity.
-    confirmation : Confirmation or None
-        On all test images; None where they chose already.
-    """
-
-    found: Furthest
-    run: str
-    confirmation: Confirmation | None
+    found: Furthest  # on the images that choose
+    run: str  # the run at that sparsity
+    confirmation: Confirmation | None  # on all test images; None where they chose already
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

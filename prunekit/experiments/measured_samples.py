@@ -19,30 +19,14 @@ INT8 = "model.int8.onnx"
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A whole part of some data.
-
-    Attributes
-    ----------
-    data_id : DataId
-        The data.
-    split : str
-        Which part.
-    data : Data
-        Loaded.
-    part : Split
-        The part itself.
-    hashed : str
-        Its fingerprint.
-    task : Task
-        What the model and the data are for.
-    """
+    """A whole part of some data."""
 
     data_id: DataId
     split: str
     data: Any
     part: Any
     hashed: str
-    task: Task
+    task: Task  # what the model and the data are for
 
     @classmethod
     def of(cls, model_id: ModelId, data_id: DataId, split: str) -> Images:

@@ -37,30 +37,16 @@ RUNTIME = "int8"
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """A quantised model.
+    """A quantised model."""
 
-    Attributes
-    ----------
-    run, parent : str
-        Its run, and that of the model that was quantised.
-    file : Path
-        ``model.int8.onnx``.
-    bytes, before_bytes : int
-        Size of that file, and of the same model as ONNX in float32.
-    accuracy, test : Accuracy
-        In ONNX Runtime, on the split that was asked for and on all test images.
-    before, before_test : Accuracy
-        The same of the parent.
-    """
-
-    run: str
+    run: str  # run, parent: its run, and that of the model that was quantised
     parent: str
-    file: Path
-    bytes: int
+    file: Path  # ``model.int8.onnx``
+    bytes: int  # bytes, before_bytes: size of that file, and of the same model as ONNX in float32
     before_bytes: int
-    accuracy: Evaluation
+    accuracy: Evaluation  # accuracy, test: in ONNX Runtime, on the split that was asked for and on all test images
     test: Evaluation
-    before: Evaluation
+    before: Evaluation  # before, before_test: the same of the parent
     before_test: Evaluation
 
 

@@ -48,27 +48,13 @@ TITLES = {"dense": "Dense", "pruned": "Pruned", "recalibrated": "BatchNorm recal
 
 @dataclass(frozen=True)
 class Stage:
-    """One stop on the way from the dense to the recovered model.
+    """One stop on the way from the dense to the recovered model."""
 
-    Attributes
-    ----------
-    name : {"dense", "pruned", "recalibrated", "recovered"}
-        Which one.
-    run : str
-        Its run.
-    accuracy : Accuracy
-        On the split that was asked for.
-    test : Accuracy or None
-        On all test images, which decide nothing; None where that split was asked for anyway.
-    note : str
-        Of recalibration: what it brought and, where that is nothing, why.
-    """
-
-    name: str
+    name: str  # {"dense", "pruned", "recalibrated", "recovered"}
     run: str
-    accuracy: Evaluation
-    test: Evaluation | None = None
-    note: str = ""
+    accuracy: Evaluation  # on the split that was asked for
+    test: Evaluation | None = None  # on all test images, which decide nothing; None where that split was asked for anyway
+    note: str = ""  # of recalibration: what it brought and, where that is nothing, why
 
     @property
     def last_word(self) -> Evaluation:

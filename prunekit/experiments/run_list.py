@@ -196,24 +196,12 @@ EARLIER = "measured by an earlier version"
 
 @dataclass(frozen=True)
 class Listed:
-    """A run in a list.
-
-    Attributes
-    ----------
-    run : Run
-        Which one.
-    label : Label
-        What people say of it.
-    accuracy : Measurement or None
-        The one on test images, where there is one, and on most of them.
-    timed : int
-        How many latencies are kept.
-    """
+    """A run in a list."""
 
     run: Run
-    label: Label
-    accuracy: Measurement | None
-    timed: int
+    label: Label  # what people say of it
+    accuracy: Measurement | None  # the one on test images, where there is one, and on most of them
+    timed: int  # how many latencies are kept
 
     @property
     def earlier(self) -> bool:

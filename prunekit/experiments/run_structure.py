@@ -35,21 +35,12 @@ Kept = dict[str, NDArray[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """What is left of each prunable layer, told in the dense model's own shapes, so that runs can be compared weight by weight.
+    """What is left of each prunable layer, told in the dense model's own shapes, so that runs can be compared weight by weight."""
 
-    Attributes
-    ----------
-    masks : dict of str to BoolTensor
-        Layer -> shape of the dense weight, True where a weight stays. Empty where it is not known which channels stay.
-    kept : dict of str to ndarray of int, or None
-        Layer -> original indices of the outputs that stay; None where no channels were removed, or it is not known which.
-    widths : dict of str to tuple of int
-        Layer -> output channels before and after.
-    """
-
+    # layer -> shape of the dense weight, True where a weight stays. Empty where it is not known which channels stay
     masks: dict[str, Tensor]
-    kept: Kept | None
-    widths: dict[str, tuple[int, int]]
+    kept: Kept | None  # layer -> original indices of the outputs that stay; None where no channels were removed, or it is not known which
+    widths: dict[str, tuple[int, int]]  # layer -> output channels before and after
 
 
 def layers_of(result: PruneResult) -> dict[str, Any]:

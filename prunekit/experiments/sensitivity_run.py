@@ -45,29 +45,15 @@ WHAT = "sensitivity"
 
 @dataclass(frozen=True)
 class SensitivityRequest(Request):
-    """Each layer or group of a model pruned alone.
-
-    Parameters
-    ----------
-    model, data : ModelId, DataId
-        What is measured on what.
-    spec : PruneSpec
-        Mode, criterion, seed, samples and layers count.
-    split : {"validation", "test", "train"}
-        Which part of the data.
-    images : int
-        At most so many; 0 for all.
-    sparsities : tuple of float
-        Of each layer or group.
-    """
+    """Each layer or group of a model pruned alone."""
 
     what = WHAT
-    model: ModelId
+    model: ModelId  # model, data: what is measured on what
     data: DataId
-    spec: PruneSpec
-    split: str = "validation"
-    images: int = 0
-    sparsities: tuple[float, ...] = field(default=SPARSITIES)
+    spec: PruneSpec  # mode, criterion, seed, samples and layers count
+    split: str = "validation"  # {"validation", "test", "train"}: which part of the data
+    images: int = 0  # at most so many; 0 for all
+    sparsities: tuple[float, ...] = field(default=SPARSITIES)  # of each layer or group
 
     def __post_init__(self) -> None:
         """Validate every field, and leave out of the setting what does not count."""
@@ -131,14 +117,7 @@ def stored(request: SensitivityRequest, store: RunStore, model: nn.Module, data:
 def latest(store: RunStore, weights: str, mode: str) -> Sensitivity | None:
     """Return the latest sensitivity that is stored of a dense model, on whatever data it was measured, or None.
 
-    Parameters
-    ----------
-    store : RunStore
-        Where runs are kept.
-    weights : str
-        What tells the dense model from others, as `Run.weights` holds it.
-    mode : {"unstructured", "structured"}
-        What was taken from each layer.
+    ``mode``: {"unstructured", "structured"}: what was taken from each layer.
     """
     rows = store.measurements(run_id(weights, None, None))
     return next((_opened(row) for row in rows if row.what == WHAT and not row.earlier and row.value.get("mode") == mode), None)

@@ -59,21 +59,11 @@ def run_gone(run: Run, why: str, what_to_do: str) -> RunGone:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where a run comes from.
-
-    Attributes
-    ----------
-    run : Run
-        Which one.
-    store : RunStore
-        Where it is kept.
-    data : Data or None
-        Images that are loaded already.
-    """
+    """Where a run comes from."""
 
     run: Run
     store: RunStore
-    data: Any = None
+    data: Any = None  # images that are loaded already
 
     @property
     def model_id(self) -> ModelId:

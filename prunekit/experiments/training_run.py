@@ -36,48 +36,24 @@ Report = Callable[[Epoch], object]
 
 @dataclass(frozen=True)
 class TrainRequest(Request):
-    """A sample to train from scratch.
-
-    Parameters
-    ----------
-    model : ModelId
-        The sample.
-    data : DataId
-        What it learns from.
-    training : Training
-        Epochs, rate, seed.
-    """
+    """A sample to train from scratch."""
 
     what = "train"
     model: ModelId
-    data: DataId
+    data: DataId  # what it learns from
     training: Training = field(default_factory=Training)
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A sample after training.
-
-    Attributes
-    ----------
-    run : str
-        Its run.
-    checkpoint : str
-        Fingerprint of its weights file; empty where that could not be kept.
-    payload : bytes
-        The weights file itself.
-    validation, test : Accuracy or None
-        On all images of the split.
-    tuned : Tuned
-        Learning curve and which epoch was kept.
-    """
+    """A sample after training."""
 
     run: str
-    checkpoint: str
+    checkpoint: str  # fingerprint of its weights file; empty where that could not be kept
     payload: bytes
-    validation: Evaluation | None
+    validation: Evaluation | None  # validation, test: on all images of the split
     test: Evaluation
-    tuned: Tuned
+    tuned: Tuned  # learning curve and which epoch was kept
 
 
 def train_through(

@@ -20,13 +20,7 @@ def _read(field: str) -> int | None:
 
 
 def settled() -> int | None:
-    """Give back what is free and start looking for the peak anew.
-
-    Returns
-    -------
-    int or None
-        Resident bytes now; None where the system does not tell.
-    """
+    """Give back what is free, start looking for the peak anew, and return resident bytes; None where the system does not tell."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed pages otherwise, and they would count as held
@@ -62,18 +56,7 @@ NOT_HERE = "not available here: the processor's energy counter (RAPL) cannot be 
 
 
 class Meter:
-    """The energy counters of all processor packages.
-
-    Parameters
-    ----------
-    root : Path
-        Where the system shows them.
-
-    Attributes
-    ----------
-    reason : str
-        Why there is nothing to read; "" where there is.
-    """
+    """The energy counters of all processor packages. ``reason``: why there is nothing to read; "" where there is."""
 
     def __init__(self, root: Path = COUNTERS) -> None:
         # only whole packages: their parts (intel-rapl:0:1) and the platform around them ("psys") would count twice

@@ -26,24 +26,12 @@ WARM_CALLS = 40
 
 @dataclass
 class Rounds:
-    """Every sample of a measurement.
+    """Every sample of a measurement."""
 
-    Attributes
-    ----------
-    seconds : list of list of float
-        For each candidate the time of one call in each round.
-    orders : list of list of int
-        In which order the candidates took their turns, for each round.
-    repetitions : list of int
-        Calls in each sample, for each candidate the same in all rounds.
-    stopped : str
-        ``narrow enough``, ``time budget`` or ``most rounds``.
-    """
-
-    seconds: list[list[float]]
-    repetitions: list[int]
-    orders: list[list[int]] = field(default_factory=list)
-    stopped: str = "time budget"
+    seconds: list[list[float]]  # for each candidate the time of one call in each round
+    repetitions: list[int]  # calls in each sample, for each candidate the same in all rounds
+    orders: list[list[int]] = field(default_factory=list)  # in which order the candidates took their turns, for each round
+    stopped: str = "time budget"  # ``narrow enough``, ``time budget`` or ``most rounds``
 
 
 @contextmanager
@@ -62,14 +50,7 @@ def _no_collection() -> Iterator[None]:
 def warm_up(run: Run, limit_s: float, clock: Clock = perf_counter) -> float:
     """Call until the best time has stopped falling, and return it in seconds.
 
-    Parameters
-    ----------
-    run : callable
-        One forward pass.
-    limit_s : float
-        Seconds after which it is left as it is; three calls are made in any case.
-    clock : callable
-        Seconds; monotonic.
+    ``limit_s``: seconds after which it is left as it is; three calls are made in any case; ``clock``: seconds; monotonic.
     """
     best, since, start = math.inf, 0, clock()
     for calls in range(1, WARM_CALLS + 1):
@@ -119,27 +100,7 @@ def take_turns(
 
     In every round each function gives one sample, in an order that is shuffled for each round.
 
-    Parameters
-    ----------
-    runs : sequence of callable
-        The first is the baseline.
-    budget_s : float
-        Seconds for warm-up and rounds; it is exceeded only to finish ``min_rounds``.
-    min_rounds : int
-        Rounds in any case.
-    seed : int
-        Of the orders.
-    clock : callable
-        Seconds; monotonic.
-    sample : callable, optional
-        How one sample is taken; by the clock when left out.
-    progress : callable, optional
-        Called between rounds as ``progress(share of the budget, rounds)``.
-
-    Returns
-    -------
-    Rounds
-        All samples; every candidate has the same number.
+    ``budget_s``: seconds for warm-up and rounds; it is exceeded only to finish ``min_rounds``; ``clock``: seconds; monotonic.
     """
     start, rng = clock(), random.Random(seed)
     sample = sample or by_clock(clock)

@@ -32,24 +32,12 @@ from prunekit.tasks.input_form import InputForm
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a measuring process found.
+    """What a measuring process found."""
 
-    Attributes
-    ----------
-    candidates : sequence of Candidate
-        The baseline first.
-    request : Request
-        What was asked.
-    result : dict
-        ``trials``, ``turns`` and ``energy``, as the process gives them.
-    task : Task
-        What throughput counts.
-    """
-
-    candidates: Sequence[Candidate]
+    candidates: Sequence[Candidate]  # the baseline first
     request: Request
-    result: dict[str, Any]
-    task: Task = PLAIN
+    result: dict[str, Any]  # ``trials``, ``turns`` and ``energy``, as the process gives them
+    task: Task = PLAIN  # what throughput counts
 
     def rows(self) -> list[CandidateLatency]:
         """Return the rows of the report."""
@@ -103,20 +91,7 @@ def with_accuracy(
 ) -> list[CandidateLatency]:
     """Measure the headline metric: in eager mode, whose outputs every float32 runtime gives, and in each runtime with fewer bits.
 
-    Parameters
-    ----------
-    rows : sequence of CandidateLatency
-        Rows that failed are left as they are.
-    candidates : sequence of Candidate
-        What they are of.
-    request : Request
-        Where the files are.
-    split : Split
-        The samples.
-    own : int
-        Tokens of each of them; 0 where they are no texts. A file takes one length.
-    progress
-        As for :func:`prunekit.latency.measure`.
+    ``own``: tokens of each of them; 0 where they are no texts. A file takes one length.
     """
     known, models = dict[tuple[str, str], Evaluation | str](), {candidate.name: candidate.model for candidate in candidates}
     found = []

@@ -21,13 +21,7 @@ MOST_ROUNDS = 1000
 
 @contextmanager
 def my_turn(progress: Progress) -> Iterator[None]:
-    """Wait until no other measurement runs in this process.
-
-    Raises
-    ------
-    Cancelled
-        If ``progress`` was cancelled.
-    """
+    """Wait until no other measurement runs in this process."""
     while not TURN.acquire(timeout=0.1):
         progress(0.0, "waiting for another latency measurement")
     try:
@@ -40,24 +34,7 @@ def my_turn(progress: Progress) -> Iterator[None]:
 def check_numbers(
     batches: Sequence[int], threads: Sequence[int], budget_s: float, min_rounds: int = 1, lengths: Sequence[int] = ()
 ) -> None:
-    """Raise unless the numbers make sense.
-
-    Parameters
-    ----------
-    batches, threads : sequence of int
-        Samples at a time; threads, at most the cores of this machine.
-    budget_s : float
-        Seconds.
-    min_rounds : int
-        Rounds in any case.
-    lengths : sequence of int
-        Tokens of each text.
-
-    Raises
-    ------
-    LatencyError
-        Naming the first that does not.
-    """
+    """Raise unless the numbers make sense."""
     if not batches or not threads:
         raise LatencyError("give at least one batch and one number of threads")
     checks = [("batch", value, MOST_BATCH) for value in batches] + [("threads", value, os.cpu_count() or 1) for value in threads]

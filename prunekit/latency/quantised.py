@@ -36,35 +36,6 @@ def quantise(
 
     Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training samples, a scale for each channel; of a
     model that reads token ids its linear layers by dynamic quantisation, without samples.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Pruned or not; not modified.
-    data : Data
-        Its training samples calibrate.
-    folder : Path or str
-        Where ``model.onnx`` and ``model.int8.onnx`` go; it is made where it is not there, and nothing is left in it where this fails.
-    input_shape : sequence of int
-        Shape of one sample, or an `InputForm`.
-    like : nn.Module, optional
-        The dense model that ``model`` was pruned from, where that was not loaded by name itself.
-    progress : Progress or callable, optional
-        Told how far it is, as ``progress(fraction, text)``; may stop the work.
-
-    Returns
-    -------
-    Files
-        Their places.
-
-    Raises
-    ------
-    RuntimeFault
-        If the model cannot be exported or quantised.
-    DataError
-        If there are no training samples.
-    Cancelled
-        If ``progress`` was cancelled.
     """
     progress = Progress.of(progress)
     shape, target = input_shape if isinstance(input_shape, InputForm) else tuple(input_shape), Path(folder)

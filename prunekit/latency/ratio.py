@@ -63,28 +63,8 @@ def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, s
     What is resampled is the round: candidate and baseline of one round stay together, for what slows a machine down slows both. Where
     neighbouring rounds are alike, blocks of them are resampled (circular block bootstrap).
 
-    Parameters
-    ----------
-    candidate, baseline : array of float, shape [rounds]
-        Times in the same unit; round by round.
-    resamples : int
-        Bootstrap resamples.
-    seed : int
-        Of the resampling: the same times give the same interval.
-
-    Returns
-    -------
-    Ratio
-        With a 95 % percentile interval.
-
-    Raises
-    ------
-    LatencyError
-        If the series do not pair up or a time is not positive.
-
-    References
-    ----------
-    Politis and Romano 1992, A circular block-resampling procedure for stationary data.
+    ``candidate``, ``baseline`` [rounds]: times round by round. The interval is a 95 % percentile interval. Politis and Romano 1992,
+    A circular block-resampling procedure for stationary data.
     """
     a, b = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
     if a.ndim != 1 or a.shape != b.shape or not len(a) or not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all():

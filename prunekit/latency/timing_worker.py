@@ -38,10 +38,7 @@ Note = Callable[[bytes], None]
 def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     """Write the files that the runtimes open, and try every row.
 
-    Returns
-    -------
-    dict
-        From a row's key to what its trial found: ``peak_bytes``, ``file_bytes``, ``compile_s``, ``notes``, ``check``, or ``error``.
+    From a row's key to what its trial found: ``peak_bytes``, ``file_bytes``, ``compile_s``, ``notes``, ``check``, or ``error``.
     """
     trial.load_libraries(request)
     rows, found = request.rows(), dict[str, dict[str, Any]]()
@@ -156,11 +153,8 @@ def by_events() -> Sampler:
 def measure(path: Path, say: Say) -> dict[str, Any]:
     """Try the rows of a request and let those that work take turns.
 
-    Returns
-    -------
-    dict
-        ``trials`` by row, ``turns``: for each batch, length and phase the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``:
-        why there is none.
+    ``trials`` by row, ``turns``: for each batch, length and phase the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``: why
+    there is none.
     """
     request = Request.read(path)
     counters.volunteer()

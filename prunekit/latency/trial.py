@@ -103,13 +103,7 @@ def parts(samples: Batch, size: int) -> list[Batch]:
 
 
 def inputs(request: Request, row: Row, batch: int | None = None) -> Batch:
-    """Return the input that is timed, of as many samples as the row has, or another number.
-
-    Raises
-    ------
-    LatencyError
-        If it would not fit into memory.
-    """
+    """Return the input that is timed, of as many samples as the row has, or another number."""
     n, free = batch or row.batch, counters.available()
     form, kept = request.form(row.length), read(request.cache(row.candidate, row.length)) if row.phase == ONE_TOKEN.name else None
     one = samples_like(form, 1, torch.Generator()) if isinstance(form, InputForm) and kept is None else kept and kept.take(1)

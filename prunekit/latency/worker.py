@@ -24,25 +24,7 @@ LIMIT_S = 300.0
 
 
 def in_a_process(work: Callable[..., None], *args: Any, alive: Callable[[], object], fork: bool = True) -> str:
-    """Do work in a process of its own.
-
-    Parameters
-    ----------
-    work : callable
-        A function of a module; it leaves its results in files.
-    *args
-        Its arguments.
-    alive : callable
-        Called every second while it works.
-    fork : bool
-        Whether what is imported here may be there already. Not for CUDA, which does not survive a fork, nor elsewhere than on Linux,
-        where system libraries do not.
-
-    Returns
-    -------
-    str
-        How it ended, where it did not end well.
-    """
+    """Do work in a process of its own and return how it ended, where it did not end well; ``alive`` is called every second."""
     context: Any = multiprocessing.get_context("fork" if fork and sys.platform == "linux" else "spawn")
     process = context.Process(target=work, args=args)
     process.start()
@@ -137,33 +119,7 @@ def run_child(
     stall_s: float = STALL_S,
     work: str = TIMING,
 ) -> dict[str, Any]:
-    """Run one request in a fresh process and return its result.
-
-    Parameters
-    ----------
-    request : Path
-        A JSON file, in a private folder that also takes the child's stderr.
-    threads : int
-        Threads of the child's numerical libraries.
-    progress : Progress or callable, optional
-        Told how far it is, as ``progress(fraction, text)``; may stop the work.
-    stall_s : float
-        Seconds of silence after which the child is killed, unless it asked for more ``patience``.
-    work : str
-        What to run, as ``module:function``; see `prunekit.latency.worker_main`.
-
-    Returns
-    -------
-    dict
-        The child's result, plain values.
-
-    Raises
-    ------
-    LatencyError
-        If the child cannot do it; `ChildDied` if it dies or hangs.
-    Cancelled
-        If ``progress`` was cancelled.
-    """
+    """Return what one request gives in a fresh process: plain values. After ``stall_s`` seconds of silence the child is killed."""
     # -P: the current folder is no place to import from, a file there could shadow a library
     progress = Progress.of(progress)
     command = [sys.executable, "-P", "-m", MAIN, work, str(request)]

@@ -42,50 +42,22 @@ CACHED = 2
 
 @dataclass(frozen=True)
 class Request:
-    """All that a measuring process needs to know. Plain values: it travels as JSON.
+    """All that a measuring process needs to know. Plain values: it travels as JSON."""
 
-    Attributes
-    ----------
-    folder : str
-        The private folder: ``0``, ``1``, ... hold the candidates, and the files named above samples and the form of the inputs.
-    names, runtimes : tuple of str
-        Candidates and runtimes; the first of both is the baseline.
-    batches : tuple of int
-        Samples at a time.
-    threads : int
-        Of every runtime.
-    device : str
-        ``cpu`` or ``cuda``.
-    input_shape : tuple of int
-        Of one sample, or of the first floating tensor in it.
-    budget_s : float
-        Seconds of turns for each batch.
-    min_rounds, seed : int
-        As for :func:`prunekit.latency.measure`.
-    uncalibrated : str
-        Why nothing can be quantised; "" where it can.
-    given_up : dict of str to str
-        Rows that ended a process before, and how.
-    lengths : tuple of int
-        Tokens of each sample; 0 where samples are no texts.
-    phases : tuple of str
-        Names of what is timed, as the task has them.
-    """
-
-    folder: str
-    names: tuple[str, ...]
+    folder: str  # the private folder: ``0``, ``1``, ... hold the candidates, and the files named above samples and the form of the inputs
+    names: tuple[str, ...]  # names, runtimes: candidates and runtimes; the first of both is the baseline
     runtimes: tuple[str, ...]
-    batches: tuple[int, ...]
-    threads: int
-    device: str
-    input_shape: tuple[int, ...]
-    budget_s: float
+    batches: tuple[int, ...]  # samples at a time
+    threads: int  # of every runtime
+    device: str  # ``cpu`` or ``cuda``
+    input_shape: tuple[int, ...]  # of one sample, or of the first floating tensor in it
+    budget_s: float  # seconds of turns for each batch
     min_rounds: int
     seed: int
-    uncalibrated: str = ""
-    given_up: dict[str, str] | None = None
-    lengths: tuple[int, ...] = (0,)
-    phases: tuple[str, ...] = (PASS,)
+    uncalibrated: str = ""  # why nothing can be quantised; "" where it can
+    given_up: dict[str, str] | None = None  # rows that ended a process before, and how
+    lengths: tuple[int, ...] = (0,)  # tokens of each sample; 0 where samples are no texts
+    phases: tuple[str, ...] = (PASS,)  # names of what is timed, as the task has them
 
     def write(self) -> Path:
         """Write it into its folder and return the file."""
@@ -150,11 +122,6 @@ def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
     """Return by what each model can be built again in another process.
 
     A pruned copy is built like the model that it was made from: its class is that of an earlier one, its widths and weights are its own.
-
-    Raises
-    ------
-    LatencyError
-        If one was not loaded through the catalog, and none before it was of its class.
     """
     found, built = dict[str, ModelId](), dict[type, ModelId]()
     for name, model in models.items():
@@ -172,13 +139,7 @@ def pack_model(model: nn.Module, known: ModelId, folder: Path) -> Path:
 
 
 def pack(candidates: Sequence[Candidate], private: Path) -> None:
-    """Write each candidate to a folder of its own.
-
-    Raises
-    ------
-    LatencyError
-        If a model was not loaded through the catalog.
-    """
+    """Write each candidate to a folder of its own."""
     known = known_ids({c.name: c.model for c in candidates})
     for index, candidate in enumerate(candidates):
         pack_model(candidate.model, known[candidate.name], private / str(index))
@@ -196,10 +157,7 @@ def pack_samples(
 ) -> tuple[str, str]:
     """Write the form of the inputs, and the samples that runtimes are compared and calibrated on.
 
-    Returns
-    -------
-    tuple of str
-        What the samples are, in a few words; and why nothing can be quantised, "" where it can.
+    What the samples are, in a few words; and why nothing can be quantised, "" where it can.
     """
     compared, what = _to_compare(shape, data, seed)
     shape = varied(shape, data, task)

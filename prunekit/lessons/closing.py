@@ -45,22 +45,12 @@ LESSON = lesson("closing")
 
 @dataclass(frozen=True, eq=False)
 class Size:
-    """A network that was cut out.
-
-    Attributes
-    ----------
-    model : nn.Module
-    kept : dict of str to tuple
-        Layer to original indices of the outputs that stay.
-    params : int
-    closed : ndarray of bool
-        For each name of the validation part whether it is closed.
-    """
+    """A network that was cut out."""
 
     model: nn.Module
-    kept: dict[str, tuple[int, ...]]
+    kept: dict[str, tuple[int, ...]]  # layer to original indices of the outputs that stay
     params: int
-    closed: np.ndarray
+    closed: np.ndarray  # for each name of the validation part whether it is closed
 
 
 @cache

@@ -25,13 +25,7 @@ KINDS = {"dense": "the original", "unstructured": "single weights gone", "struct
 
 
 def percent(share: float) -> str:
-    """Return a share as percent with one decimal where it needs one; what is neither nothing nor all never reads 0 or 100.
-
-    Examples
-    --------
-    >>> percent(0.7), percent(0.123), percent(0.0001), percent(0.9999)
-    ('70 %', '12.3 %', 'under 0.1 %', 'over 99.9 %')
-    """
+    """Return a share as percent with one decimal where it needs one; what is neither nothing nor all never reads 0 or 100."""
     value = 100 * share
     if 0 < value < 0.05:
         return "under 0.1 %"
@@ -41,13 +35,7 @@ def percent(share: float) -> str:
 
 
 def points(share: float) -> str:
-    """Return the size of a difference of shares in percentage points.
-
-    Examples
-    --------
-    >>> points(-0.006), points(0.01)
-    ('0.6 points', '1 point')
-    """
+    """Return the size of a difference of shares in percentage points: 0.6 points."""
     text = f"{100 * abs(share):.1f}".removesuffix(".0")
     return f"{text} point{'' if text == '1' else 's'}"
 

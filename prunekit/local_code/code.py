@@ -27,22 +27,13 @@ STANDARD = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("st
 
 @dataclass(frozen=True)
 class Code:
-    """What a file and its local modules hold.
+    """What a file and its local modules hold."""
 
-    Attributes
-    ----------
-    files : dict of str to str
-        Dotted name of a module ("" for the file itself, a path as it is written for a script that is named) to its sha256. Names do not
-        say where the folder lies, so that a moved one holds the same code.
-    origins : dict of str to str
-        The same names to their places.
-    packages : tuple of str
-        Names of installed packages that are imported.
-    """
-
+    # dotted name of a module ("" for the file itself, a path as it is written for a script that is named) to its sha256. Names do not say
+    # where the folder lies, so that a moved one holds the same code
     files: dict[str, str]
-    origins: dict[str, str]
-    packages: tuple[str, ...]
+    origins: dict[str, str]  # the same names to their places
+    packages: tuple[str, ...]  # names of installed packages that are imported
 
 
 def sha256(payload: bytes) -> str:
@@ -64,11 +55,6 @@ def walk(path: Path) -> Code:
 
     Absolute and relative imports, packages on the way, imports inside functions, `importlib.import_module` of a literal and scripts
     beside the file that are named by a literal are followed. What else is read (a JSON or YAML file) is not code and is not seen.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is looked in first, as ``python file.py`` would.
     """
     return _Walk(path).carry_out()
 

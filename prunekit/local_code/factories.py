@@ -22,24 +22,12 @@ from sample_models import in_folder
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """A file that was run.
-
-    Attributes
-    ----------
-    module : ModuleType
-        What it became.
-    code : Code
-        What its imports say.
-    ran : dict of str to tuple
-        What was run, the file itself as "", and what that imported: name -> file, sha256.
-    called : dict of str to dict
-        What calling each of its functions imported.
-    """
+    """A file that was run."""
 
     module: ModuleType
     code: Code
-    ran: Ran
-    called: dict[str, Ran] = field(default_factory=dict)
+    ran: Ran  # what was run, the file itself as "", and what that imported: name -> file, sha256
+    called: dict[str, Ran] = field(default_factory=dict)  # what calling each of its functions imported
 
 
 _SEEN: dict[str, _Read] = {}  # one entry for each file, replaced when the file, or what it imports, changes
@@ -51,13 +39,7 @@ def is_factory(name: str) -> bool:
 
 
 def split_name(name: str, error: type[PrunekitError]) -> tuple[Path, str]:
-    """Return the file and the name in it.
-
-    Raises
-    ------
-    PrunekitError
-        Of class ``error``, if there is no such file or no name after the colon.
-    """
+    """Return the file and the name in it."""
     file, _, attribute = name.rpartition(":")
     path = Path(file).expanduser()
     if not attribute.isidentifier():
@@ -68,20 +50,7 @@ def split_name(name: str, error: type[PrunekitError]) -> tuple[Path, str]:
 
 
 def load_factory(name: str, error: type[PrunekitError]) -> Any:
-    """Run the file once and return what it calls ``factory``.
-
-    Parameters
-    ----------
-    name : str
-        ``path/to/file.py:factory``.
-    error : type
-        Class of the error to raise.
-
-    Raises
-    ------
-    PrunekitError
-        If the file is missing, fails while it is read, or has no such name.
-    """
+    """Run the file once and return what it calls ``factory``."""
     path, attribute = split_name(name, error)
     with LOCK:
         module = _read(path, error).module
@@ -92,13 +61,7 @@ def load_factory(name: str, error: type[PrunekitError]) -> Any:
 
 
 def call(name: str, factory: Callable[[], Any], error: type[PrunekitError]) -> Any:
-    """Return ``factory()``; what goes wrong inside it becomes one plain sentence.
-
-    Raises
-    ------
-    PrunekitError
-        Of class ``error``, with the exception and the line it came from.
-    """
+    """Return ``factory()``; what goes wrong inside it becomes one plain sentence."""
     path, attribute = split_name(name, error)
     with LOCK:
         read = _SEEN.get(_key(path)) or _read(path, error)
@@ -123,20 +86,10 @@ def _needed(factory: Callable[..., Any]) -> list[str]:
 
 
 def code_of(name: str) -> str:
-    """Return what tells the code of a factory, as it lies there now, from any other.
+    """Return a sha256 of the code of a factory as it lies there now; "" where there is no such file.
 
     That is the factory's name, the content of its file and of every local module that the file imports (`prunekit.local_code.code.walk`) or
     that was imported when it was read and called here; not where they lie.
-
-    Parameters
-    ----------
-    name : str
-        ``path/to/file.py:factory``, or a sample with a folder of its own.
-
-    Returns
-    -------
-    str
-        A sha256; "" for a name of another form, or where there is no such file.
     """
     name = in_folder(name, "model")
     file, _, attribute = name.rpartition(":")
@@ -149,13 +102,7 @@ def code_of(name: str) -> str:
 
 
 def code_that_ran(name: str) -> str:
-    """Return what `code_of` does, of the code that a factory loaded here was made by; the file may have changed since.
-
-    Parameters
-    ----------
-    name : str
-        ``path/to/file.py:factory``, loaded and called.
-    """
+    """Return what `code_of` does, of the code that a factory loaded here was made by; the file may have changed since."""
     file, _, attribute = name.rpartition(":")
     with LOCK:
         read = _SEEN[_key(Path(file).expanduser().resolve())]
@@ -164,13 +111,7 @@ def code_that_ran(name: str) -> str:
 
 
 def packages_of(name: str) -> tuple[str, ...]:
-    """Return the installed packages that the code of a factory imports.
-
-    Parameters
-    ----------
-    name : str
-        ``path/to/file.py:factory``; other names import none.
-    """
+    """Return the installed packages that the code of a factory imports."""
     name = in_folder(name, "model")
     path = Path(name.rpartition(":")[0]).expanduser()
     return walk(path.resolve()).packages if is_factory(name) and path.is_file() else ()

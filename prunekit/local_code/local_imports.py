@@ -23,23 +23,13 @@ Ran = dict[str, tuple[str, str]]
 
 @dataclass(eq=False)
 class _Kept:
-    """A local module that was run here.
+    """A local module that was run here."""
 
-    Attributes
-    ----------
-    name, origin, digest : str
-        What it is called, its file, and the sha256 of what was run.
-    module : ModuleType
-        What it became.
-    uses : list
-        The local modules that its own import brought in.
-    """
-
-    name: str
+    name: str  # name, origin, digest: what it is called, its file, and the sha256 of what was run
     origin: str
     digest: str
     module: ModuleType
-    uses: list[_Kept] = field(default_factory=list)
+    uses: list[_Kept] = field(default_factory=list)  # the local modules that its own import brought in
 
 
 _KEPT: dict[tuple[str, str], _Kept] = {}  # by name and file
@@ -107,13 +97,7 @@ class _Finder(MetaPathFinder):
 
 @contextmanager
 def neighbours(path: Path, code: Code) -> Iterator[Ran]:
-    """Let a file import its neighbours, as ``python file.py`` would.
-
-    Yields
-    ------
-    dict of str to tuple
-        Fills, by the end, with the local modules that were imported: name -> file, sha256 of what was run.
-    """
+    """Let a file import its neighbours, as ``python file.py`` would; yields what fills with them: name -> file, sha256 of what was run."""
     ran: Ran = {}
     with LOCK:
         _forget_edited()

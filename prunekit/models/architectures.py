@@ -155,13 +155,7 @@ def frozen(model: nn.Module, known: ModelInfo) -> nn.Module:
 
 
 def load_code(name: str) -> None:
-    """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's.
-
-    Raises
-    ------
-    ModelError
-        If that fails.
-    """
+    """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's."""
     if name.startswith(PREFIX):
         torchvision_models()
     elif name.startswith(TIMM):

@@ -191,19 +191,7 @@ def _plain(state: State, name: str, nbytes: int) -> State:
 def fit_state(model: nn.Module, state: State, name: str) -> None:
     """Load ``state`` into ``model``, every tensor of it, or say all that does not fit.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Changed in place, only if everything fits.
-    state : dict of str to Tensor
-        From `read_checkpoint`.
-    name : str
-        What to call the file in errors.
-
-    Raises
-    ------
-    CheckpointError
-        With the missing, unexpected and mis-shaped keys.
+    ``model``: changed in place, only if everything fits.
     """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
     state = _renamed(state, own, name)

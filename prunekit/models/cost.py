@@ -147,36 +147,13 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
 
 
 def costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the MACs of one sample by layer, those of the whole model under ``""``; remembered for each model.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Any model.
-    input_shape : tuple of int
-        Shape of one sample.
-
-    Raises
-    ------
-    ModelError
-        If the model does not run on such an input.
-    """
+    """Return the MACs of one sample by layer, those of the whole model under ``""``; remembered for each model."""
     shape = form_for(model, input_shape)
     return remembered(_cache, model, (shape, likeness(model)), lambda: _measure(model, shape))
 
 
 def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) -> None:
-    """Count a model's MACs now, on a copy without values that is at hand, if that copy runs.
-
-    Parameters
-    ----------
-    model : nn.Module
-        For which they are remembered.
-    meta : nn.Module
-        From :func:`prunekit.models.meta_copy.meta_copy`, in evaluation mode.
-    input_shape : tuple of int
-        Shape of one sample.
-    """
+    """Count a model's MACs now, on a copy without values that is at hand, if that copy runs."""
     shape = form_for(model, input_shape)
     with suppress(Exception):  # whoever asks for them is told what is wrong
         remembered(_cache, model, (shape, likeness(model)), lambda: _run(meta, shape))

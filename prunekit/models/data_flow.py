@@ -27,42 +27,22 @@ LOOKUPS = {"embedding", "_embedding_bag", "_embedding_bag_forward_only"}
 
 @dataclass(frozen=True)
 class Node:
-    """A layer, an operation in which several streams meet, or an end of the model.
+    """A layer, an operation in which several streams meet, or an end of the model."""
 
-    Attributes
-    ----------
-    id : str
-        The layer's name; of another node something that no layer is called.
-    kind : {"layer", "join", "input", "output"}
-        What it is.
-    label : str
-        The layer's name, or the sign of the operation.
-    module : str
-        Where it runs: the layer itself, or the module whose forward joins.
-    layer : str
-        The layer whose weight it multiplies with; empty where it is none. A table that is tied to another layer has that one's name.
-    """
-
-    id: str
-    kind: str
-    label: str
-    module: str
+    id: str  # the layer's name; of another node something that no layer is called
+    kind: str  # {"layer", "join", "input", "output"}
+    label: str  # the layer's name, or the sign of the operation
+    module: str  # where it runs: the layer itself, or the module whose forward joins
+    # the layer whose weight it multiplies with; empty where it is none. A table that is tied to another layer has that one's name
     layer: str = ""
 
 
 @dataclass(frozen=True)
 class DataFlow:
-    """A graph of nodes, in the order in which they first run.
+    """A graph of nodes, in the order in which they first run."""
 
-    Attributes
-    ----------
-    nodes : tuple of Node
-        The input first, the output last; a layer that runs several times stands once.
-    edges : tuple of (str, str)
-        From node to node, each pair once. One from a later node to an earlier one goes back into a layer that runs again.
-    """
-
-    nodes: tuple[Node, ...]
+    nodes: tuple[Node, ...]  # the input first, the output last; a layer that runs several times stands once
+    # from node to node, each pair once. One from a later node to an earlier one goes back into a layer that runs again
     edges: tuple[tuple[str, str], ...]
 
 
@@ -137,17 +117,9 @@ class _Following(Seeing):
 
 @dataclass(frozen=True)
 class Stack:
-    """Blocks that follow each other in one container and are built alike.
+    """Blocks that follow each other in one container and are built alike."""
 
-    Attributes
-    ----------
-    name : str
-        The container and the first and last block: ``layers.0–29``.
-    blocks : tuple of str
-        The modules, in order.
-    """
-
-    name: str
+    name: str  # the container and the first and last block: ``layers.0–29``
     blocks: tuple[str, ...]
 
 
@@ -175,21 +147,11 @@ def stacks(model: nn.Module) -> tuple[Stack, ...]:
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph in which the blocks of some stacks are drawn as one.
+    """A graph in which the blocks of some stacks are drawn as one."""
 
-    Attributes
-    ----------
-    flow : DataFlow
-        The first block of each stack stands for all.
-    members : dict of str to tuple of str
-        Node -> the nodes of the whole graph that it stands for.
-    stacks : dict of str to Stack
-        Node -> the innermost folded stack that it stands in.
-    """
-
-    flow: DataFlow
-    members: dict[str, tuple[str, ...]]
-    stacks: dict[str, Stack]
+    flow: DataFlow  # the first block of each stack stands for all
+    members: dict[str, tuple[str, ...]]  # node -> the nodes of the whole graph that it stands for
+    stacks: dict[str, Stack]  # node -> the innermost folded stack that it stands in
 
 
 def fold(flow: DataFlow, of: Sequence[Stack]) -> Folded:
@@ -227,22 +189,7 @@ def fold(flow: DataFlow, of: Sequence[Stack]) -> Folded:
 
 
 def data_flow(model: nn.Module, input_shape: tuple[int, ...], path: Path | None = None) -> DataFlow:
-    """Follow one forward pass in evaluation mode, without values.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    input_shape : tuple of int
-        Shape of one sample.
-    path : dict, optional
-        The branches to take, of a model that takes some by what a tensor says (`structured.trace.Facts.path`).
-
-    Returns
-    -------
-    DataFlow
-        What does not change whose output something is (norms, activations, reshaping) is no node.
-    """
+    """Follow one forward pass in evaluation mode, without values."""
     names = prunable_layers(model)
     meta = meta_copy(model)
     if path is not None:

@@ -25,18 +25,7 @@ YOUNG_S = 60.0
 
 @contextmanager
 def draft(target: Path) -> Iterator[Path]:
-    """Give a folder beside a target to work in; what was not moved away by the end goes with it.
-
-    Parameters
-    ----------
-    target : Path
-        What is going to be there. Drafts that dead processes left beside it are removed first.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made.
-    """
+    """Give a folder beside a target to work in; what was not moved away by the end goes with it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     bring_back(target)
     clear(target.parent)

@@ -55,24 +55,7 @@ def kept_in(folder: Path) -> dict[str, tuple[int, ...]] | None:
 
 
 def beside_of(dense: nn.Module, shape: tuple[int, ...] | None, widths: Mapping[str, Any], folder: Path) -> dict[str, Tensor]:
-    """Return the buffers outside the state dict whose shape changes, cut from the dense model's.
-
-    Parameters
-    ----------
-    dense : nn.Module
-        As it is built; not modified.
-    shape : tuple of int or None
-        Of one sample.
-    widths : mapping
-        What the smaller one has.
-    folder : Path
-        Whose ``result.json`` may say which outputs stay.
-
-    Raises
-    ------
-    CheckpointError
-        If they cannot be cut: no value is made up.
-    """
+    """Return the buffers outside the state dict whose shape changes, cut from the dense model's."""
     shapes = resized(dense, widths)
     wanted = {name: shapes[name] for name in buffers_beside(dense) if name in shapes}
     kept = kept_in(folder) if wanted and shape is not None and _from_here(dense, folder) else None

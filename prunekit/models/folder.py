@@ -91,13 +91,7 @@ def _architecture(recipe: Recipe) -> str:
 
 
 def stored_architecture(path: str | PathLike[str]) -> str:
-    """Return the name of the model that a folder was made from.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder is damaged.
-    """
+    """Return the name of the model that a folder was made from."""
     return str(metadata(Path(path).expanduser())["architecture"])
 
 

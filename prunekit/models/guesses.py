@@ -14,17 +14,7 @@ NEW_HEAD = "The folder holds no head for classes: the model has a new one of ran
 
 
 def guesses(model: nn.Module, data: Any = None, shape: tuple[int, ...] | None = None) -> tuple[str, ...]:
-    """Return what was guessed to count, measure and time a model, in sentences; nothing where all was given or read from data.
-
-    Parameters
-    ----------
-    model : nn.Module
-        As ``load_model`` returns it.
-    data : Data, optional
-        From which the shape of a sample is read.
-    shape : tuple of int, optional
-        The shape that somebody gave.
-    """
+    """Return what was guessed to count, measure and time a model, in sentences; nothing where all was given or read from data."""
     untrained = (NEW_HEAD,) if getattr(model, "untrained", None) is True else ()
     if data is not None:
         return (*untrained, *data.guesses)
@@ -34,13 +24,7 @@ def guesses(model: nn.Module, data: Any = None, shape: tuple[int, ...] | None = 
 
 
 def shape_guess(shape: tuple[int, ...]) -> str:
-    """Say that the shape of a sample is a guess.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Which one.
-    """
+    """Say that the shape of a sample is a guess."""
     return (
         f"The input shape {' × '.join(map(str, shape))} is a guess, since nobody gave one and there are no data to read it from: MACs, "
         "times and what goes are those at this shape. Give its size, set input_shape on its factory, or choose data"
@@ -50,24 +34,7 @@ def shape_guess(shape: tuple[int, ...]) -> str:
 def normalisation(
     data_id: DataId, known: ModelInfo, channels: int, else_: tuple[Floats, Floats] | None = None, words: str = "pixels go in as 0 to 1"
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
-    """Return mean and std of pixels, and a sentence where they are a guess.
-
-    Parameters
-    ----------
-    data_id, known : DataId, ModelInfo
-        What was asked for, and what the model says: the first counts before the second.
-    channels : int
-        Of the samples.
-    else_ : pair of tuples, optional
-        What serves where neither says anything; nothing is subtracted by default.
-    words : str
-        What that means.
-
-    Raises
-    ------
-    DataError
-        If what was asked for has another number of channels.
-    """
+    """Return mean and std of pixels, and a sentence where they are a guess: what was asked for counts before what the model says."""
     for field, values in (("mean", data_id.mean), ("std", data_id.std)):
         if values is not None and len(values) != channels:
             raise DataError(f"{data_id.name} needs {channels} value(s) of {field}, one for each channel; got {len(values)}")

@@ -32,19 +32,7 @@ TOKENISERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "s
 
 
 class Pooled(nn.Module):
-    """An encoder of transformers with a head of one linear layer on the mean of its last hidden states.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        What ``AutoModel`` gives.
-    outputs : int
-        How many classes.
-    asked : bool
-        Whether somebody, or its weights, said how many.
-    untrained : bool
-        Whether the head is new, of random values.
-    """
+    """An encoder of transformers with a head of one linear layer on the mean of its last hidden states."""
 
     def __init__(self, encoder: nn.Module, outputs: int, *, asked: bool = True, untrained: bool = False) -> None:
         super().__init__()
@@ -68,15 +56,7 @@ class Pooled(nn.Module):
 
 
 class Words:
-    """A tokeniser of transformers: text to ids and back.
-
-    Parameters
-    ----------
-    tokeniser : Any
-        What ``AutoTokenizer`` gives.
-    marked : bool
-        Whether a text is put between the marks that the model was trained with, as classifiers want it.
-    """
+    """A tokeniser of transformers: text to ids and back."""
 
     def __init__(self, tokeniser: Any, *, marked: bool) -> None:
         self.tokeniser, self.marked, self.length = tokeniser, marked, TEXT
@@ -96,18 +76,6 @@ def build_hugging_face(model_id: ModelId, state: State | None = None) -> tuple[n
 
     Its class is that of its configuration, or the one that the task asks for: with a head for classes, with one for the next token, or
     else an encoder with a pooled head of one linear layer. Nothing in the folder is run.
-
-    Parameters
-    ----------
-    model_id : ModelId
-        ``hf:FOLDER_OR_ID``, and maybe a task.
-    state : dict of str to Tensor, optional
-        What is to be loaded into it: a pooled head has as many outputs as these weights.
-
-    Raises
-    ------
-    ModelError
-        If transformers is not installed, or the folder cannot be opened safely, is not whole, or is too large.
     """
     transformers = transformers_package()
     folder = folder_of(model_id.name)

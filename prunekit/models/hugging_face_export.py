@@ -37,13 +37,7 @@ SHOWN = ("logits", "last_hidden_state")
 
 
 def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Return the name of the list of a model's layers, and the list.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
+    """Return the name of the list of a model's layers, and the list."""
     found = [
         (name, module)
         for name, module in model.named_modules()
@@ -83,18 +77,7 @@ def without_gaps(model: nn.Module) -> Any:
 
 
 def pruned_config(model: nn.Module) -> Any:
-    """Return the configuration that says what a pruned model is: hidden size, MLP size, heads, key-value heads, layers.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A model of transformers, pruned or not; not modified.
-
-    Raises
-    ------
-    ModelError
-        If the model is none of transformers, or its configuration cannot say what it is: layers differ, or heads do not fit the width.
-    """
+    """Return the configuration that says what a pruned model is: hidden size, MLP size, heads, key-value heads, layers."""
     if not hasattr(model, "save_pretrained") or not hasattr(model, "config"):
         raise ModelError(f"a folder of Hugging Face holds a model of transformers, and this one is a {type(model).__name__}")
     model = without_gaps(model)
@@ -198,28 +181,7 @@ def _fresh(model: nn.Module, config: Any) -> Any:
 
 
 def export_hugging_face(model: nn.Module, folder: str | PathLike[str]) -> Path:
-    """Write a pruned model of transformers as a folder that ``from_pretrained`` opens without prunekit, its tokeniser beside it.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Pruned so that its configuration can say it: every layer alike. Zeros of unstructured pruning are kept as they are. A pooled head
-        goes into a file of its own, which prunekit reads.
-    folder : path
-        Where to; not there yet, or empty, or such a folder, which is replaced as a whole.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    ModelError
-        As `pruned_config`.
-    PrunekitError
-        If something else is in the way, or the folder cannot be written; nothing half-written is left.
-    """
+    """Write a pruned model of transformers as a folder that ``from_pretrained`` opens without prunekit, its tokeniser beside it."""
     whole = unwrapped(model)
     inner: Any = without_gaps(whole.encoder if isinstance(whole, Pooled) else whole)
     config, target = pruned_config(inner), Path(folder).expanduser()

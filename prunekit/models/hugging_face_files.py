@@ -22,16 +22,7 @@ COPIES = 2.2
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder that ``hf:FOLDER_OR_ID`` names; what has an id is downloaded where it is not kept yet.
-
-    Raises
-    ------
-    ModelError
-        If there is no such folder, no such repository within reach, or its weights are too large for the memory that is free, which
-        is said before they are downloaded.
-    CheckpointError
-        If the repository has no weights in safetensors.
-    """
+    """Return the folder that ``hf:FOLDER_OR_ID`` names; what has an id is downloaded where it is not kept yet."""
     asked = name.removeprefix(PREFIX)
     folder = Path(asked).expanduser()
     if asked and folder.is_dir():
@@ -61,15 +52,7 @@ def folder_of(name: str) -> Path:
 
 
 def checked(folder: Path, name: str) -> dict[str, Any]:
-    """Return what the configuration in a folder says, where the folder is safe to open and its weights fit into memory.
-
-    Raises
-    ------
-    CheckpointError
-        If it wants code of its own run, holds a pickle, or lacks configuration or weights.
-    ModelError
-        If its weights are too large for the memory that is free.
-    """
+    """Return what the configuration in a folder says, where the folder is safe to open and its weights fit into memory."""
     told = {file: _json(folder / file) for file in TOLD if (folder / file).is_file()}
     if CONFIG not in told:
         raise CheckpointError(f"{folder} has no {CONFIG}: name a folder that save_pretrained wrote")

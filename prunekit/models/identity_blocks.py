@@ -26,18 +26,7 @@ STAND_INS: dict[str, type[nn.Module]] = {
 
 
 def stand_in(kind: str) -> nn.Module:
-    """Return a new module to put in a removed block's place.
-
-    Parameters
-    ----------
-    kind : str
-        "Identity", "PassThrough", or the class of ``torch.nn`` of the activation behind the block's sum.
-
-    Raises
-    ------
-    CheckpointError
-        If the name is none of those that stand for blocks: it may come from a file.
-    """
+    """Return a new module to put in a removed block's place."""
     if not isinstance(kind, str) or kind not in STAND_INS:
         raise CheckpointError(f"{kind!r} stands for no removed block: it must be one of {', '.join(STAND_INS)}")
     module = STAND_INS[kind]()
@@ -52,17 +41,7 @@ def standing_in(module: nn.Module) -> str | None:
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
-    """Put another module in the place of a submodule.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Changed in place.
-    name : str
-        Path of the submodule, such as ``layer1.1``.
-    new : nn.Module
-        What stands there from now on, in the old one's mode.
-    """
+    """Put another module in the place of a submodule."""
     path, _, leaf = name.rpartition(".")
     new.train(model.get_submodule(name).training)
     setattr(model.get_submodule(path), leaf, new)

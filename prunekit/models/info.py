@@ -127,13 +127,7 @@ def info(model: nn.Module) -> ModelInfo:
 
 
 def described(model_id: ModelId | None, model: nn.Module, factory: object = None) -> ModelInfo:
-    """Return what the attributes of a user's factory or module say, the input shape guessed where they are silent.
-
-    Raises
-    ------
-    ModelError
-        If an attribute of the factory is not of the expected form.
-    """
+    """Return what the attributes of a user's factory or module say, the input shape guessed where they are silent."""
     told = {field: _attribute(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
     given = shape = told["input_shape"]
     if shape is None and getattr(factory, "example", None) is None:

@@ -25,13 +25,7 @@ SEVERAL = (
 
 
 def form_for(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return what a model takes, as :func:`prunekit.tasks.input_form.form_of` does; of whole numbers where it does not take others.
-
-    Raises
-    ------
-    ModelError
-        If nobody says it.
-    """
+    """Return what a model takes, as :func:`prunekit.tasks.input_form.form_of` does; of whole numbers where it does not take others."""
     form = form_of(model, shape)
     if isinstance(form, InputForm) or not any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules()):
         return form
@@ -59,21 +53,7 @@ def _whole_shape(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def inputs_for(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generator, samples: Batch | None = None) -> Iterator[Batch]:
-    """Yield inputs of a form, one kind after another: a model takes the first that it runs on and that gives finite numbers.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Which will get them; they are made on its device.
-    shape : sequence of int
-        Shape of one sample, or `InputForm`.
-    n : int
-        How many samples.
-    source : torch.Generator
-        Of the noise.
-    samples : Batch, optional
-        Real ones, the last resort.
-    """
+    """Yield inputs of a form, one kind after another: a model takes the first that it runs on and that gives finite numbers."""
     place = next(model.parameters(), torch.zeros(()))
     yield noise(model, shape, n, source)
     known = [samples, _example(model)]

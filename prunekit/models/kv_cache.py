@@ -20,18 +20,7 @@ LOST = "it keeps no keys and values of the tokens before: its class takes no cac
 
 
 class OneToken(nn.Module):
-    """A language model that reads one token after others: ids [N, 1] and their keys and values to scores, and keys and values of all.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A language model of transformers, or one with a method ``with_cache``.
-
-    Raises
-    ------
-    ModelError
-        If it is neither.
-    """
+    """A language model that reads one token after others: ids [N, 1] and their keys and values to scores, and keys and values of all."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -65,20 +54,7 @@ def _fill(cache: Any, index: int, key: Tensor, value: Tensor) -> None:
 
 
 def after_prompt(model: nn.Module, batch: Batch) -> Batch:
-    """Return what `OneToken` takes for the last token of each text: its id, and keys and values of the tokens before it.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The language model itself, in eval mode.
-    batch : Batch
-        Texts of at least two tokens.
-
-    Raises
-    ------
-    ModelError
-        If the model keeps no keys and values, or reads the last token otherwise with them than without.
-    """
+    """Return what `OneToken` takes for the last token of each text: its id, and keys and values of the tokens before it."""
     ids = ids_in(batch)
     if ids is None or ids.ndim != 2:
         raise ModelError("these inputs are no token ids [N, tokens]: one token at a time is for language models")

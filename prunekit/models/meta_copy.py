@@ -29,11 +29,6 @@ def check_plain(model: nn.Module) -> None:
 
     A weight that is computed from others (weight norm, ``torch.nn.utils.prune``, parametrizations) is overwritten at the next forward pass,
     so that a mask on it would be lost without a word.
-
-    Raises
-    ------
-    ModelError
-        Naming the first layer and what to call.
     """
     check_shaped(model)
     for name, module in model.named_modules():
@@ -52,23 +47,7 @@ def check_shaped(model: nn.Module) -> None:
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
-    """Return a copy of a model on the meta device; tied parameters stay tied.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-
-    Returns
-    -------
-    nn.Module
-        In evaluation mode, its parameters without gradients. No value is copied, so a large model costs no memory.
-
-    Raises
-    ------
-    ModelError
-        If a layer's weight is not a plain parameter.
-    """
+    """Return a copy of a model on the meta device; tied parameters stay tied."""
     check_plain(model)
     memo: dict[int, object] = {}
     for parameter in model.parameters():
@@ -88,13 +67,6 @@ def copied(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module
 
     Most of what a module holds are empty tables of hooks and plain numbers, and ``copy`` goes through its whole protocol for each of
     them. A model in which a module says itself how it is copied is left to it.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    memo : dict, optional
-        As for ``copy.deepcopy``: what stands for an object, by its id.
     """
     memo = {} if memo is None else memo
     states = [(module, _state_of(module)) for module in model.modules() if id(module) not in memo]

@@ -21,23 +21,7 @@ Shortcut = Callable[[Args], Any]
 
 
 def without_values(func: Any, args: Args, kwargs: dict[str, Any], *, most: bool = False) -> Any:
-    """Run an operation for a dispatch mode; on meta tensors, what only has to have a shape is made straight away.
-
-    Parameters
-    ----------
-    func : OpOverload
-        The operation.
-    args, kwargs
-        What it is called with. Whatever is out of the ordinary is left to torch, wrong shapes among it: torch says what is wrong.
-    most : bool
-        Whether as many elements are picked by values that nobody knows as there can be. What shrinks does not depend on how many are, but
-        what a pass costs does.
-
-    Returns
-    -------
-    Any
-        As the operation returns, of the same shapes and types.
-    """
+    """Run an operation for a dispatch mode; on meta tensors, what only has to have a shape is made straight away."""
     shortcut = None if kwargs or (args and is_known(args[0])) else SHORTCUTS.get(func.overloadpacket)
     found = None if shortcut is None or not _plain(args[0]) else shortcut(args)
     if found is not None:

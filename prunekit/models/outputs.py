@@ -27,21 +27,11 @@ PLAIN = (type, nn.Module, FunctionType, MethodType, ModuleType)
 
 @dataclass(frozen=True)
 class Choice:
-    """By what the class scores are told from a model's other tensors.
+    """By what the class scores are told from a model's other tensors."""
 
-    Attributes
-    ----------
-    output : str or int, optional
-        Their name or index, as the factory's attribute ``output`` says.
-    classes : tuple of int
-        How many classes there are, by the model and by the data.
-    sure : bool
-        Whether ``output`` was said on purpose; a module may use the name for something else.
-    """
-
-    output: str | int | None = None
-    classes: tuple[int, ...] = ()
-    sure: bool = True
+    output: str | int | None = None  # their name or index, as the factory's attribute ``output`` says
+    classes: tuple[int, ...] = ()  # how many classes there are, by the model and by the data
+    sure: bool = True  # whether ``output`` was said on purpose; a module may use the name for something else
 
 
 PICTURES, INPUT = "images", "input"
@@ -57,13 +47,7 @@ def input_names(batch: Batch) -> list[str]:
 
 
 def refilled(out: Any, tensors: Iterable[Tensor]) -> Any:
-    """Return an output of the same nest with other tensors, in the order of `tensors_of`.
-
-    Raises
-    ------
-    ModelError
-        If there are not as many.
-    """
+    """Return an output of the same nest with other tensors, in the order of `tensors_of`."""
     given = list(tensors)
     if len(given) != len(tensors_of(out)):
         raise ModelError(f"the model gives {len(tensors_of(out))} tensors, and its file {len(given)}")
@@ -110,26 +94,7 @@ def joined(parts: Sequence[Mapping[str, Tensor]], sizes: Sequence[int]) -> dict[
 
 
 def scores_in(out: Any, samples: int, choice: Choice = Choice()) -> Tensor:
-    """Return the class scores in a model's output, finite or not.
-
-    Parameters
-    ----------
-    out : Any
-        What the model returned: a tensor, or a dict, tuple, list, dataclass or object that holds some.
-    samples : int
-        Size of the batch.
-    choice : Choice
-        By what they are told from other tensors.
-
-    Returns
-    -------
-    Tensor, shape [N, classes]
-
-    Raises
-    ------
-    ModelError
-        If there are none, or more than one tensor may be meant.
-    """
+    """Return the class scores in a model's output, [N, classes], finite or not."""
     tensors = tensors_of(out)
     return tensors[path_of_scores(tensors, samples, choice, type(out).__name__)]
 

@@ -41,28 +41,7 @@ def take(
     most: int = MOST_VALUES,
     hashed: bool = True,
 ) -> Probe:
-    """Note what a model answers.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In any mode; it is asked in eval mode and left as it was.
-    shape : sequence of int or None
-        Of one sample; None where nobody knows it.
-    samples : Tensor, optional
-        Real samples, for a model that takes no noise.
-    code : str
-        What tells the code of its own file.
-    most : int
-        How many values of its outputs are noted.
-    hashed : bool
-        Whether its tensors' digests are.
-
-    Returns
-    -------
-    Probe
-        Without answers, and with the reason, where the model takes none of the inputs or answers differently each time.
-    """
+    """Note what a model answers. ``shape``: of one sample; None where nobody knows it."""
     told: dict[str, Any] = {"tensors": digests(model) if hashed else {}, "code": code, "torch": str(torch.__version__)}
     if shape is None:
         return Probe(**told, why="nobody knows which input it takes")
@@ -110,21 +89,7 @@ def _source() -> torch.Generator:
 
 
 def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, code: str = "", shape: Sequence[int] | None = None) -> str:
-    """Say by what a model differs from the one that a probe was taken of; "" where it is the same.
-
-    Parameters
-    ----------
-    model : nn.Module
-        As it was opened; left as it was.
-    probe : Probe
-        Of the model that was saved.
-    samples : Tensor, optional
-        The inputs, where the probe is on samples.
-    code : str
-        What tells the code of its own file today.
-    shape : InputForm, optional
-        Of its factory's example, where the model does not tell yet.
-    """
+    """Say by what a model differs from the one that a probe was taken of; "" where it is the same."""
     changed = _changed(digests(model), probe.tensors) if probe.tensors else ""
     if changed:
         return f"other values than those that were saved in {changed}: a file was changed or damaged, so take it from where it came"
@@ -177,11 +142,6 @@ def _answers_to(model: nn.Module, inputs: Tensor | Batch, most: int | Sequence[i
     """Return what a model answers and leave it as it was.
 
     Values are noted at most so many, or so many of each tensor; torch's random numbers are those of a turn.
-
-    Raises
-    ------
-    ModelError
-        If it does not run on such inputs, or gives nothing, or NaN or infinity.
     """
     with at_rest(model), torch.no_grad():
         try:

@@ -47,36 +47,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a model answered.
+    """What a model answered."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Of one sample.
-    kind : str
-        What the inputs are: ``normal`` or ``uniform`` noise, ``indices``, ``samples`` that are kept beside, or of the ``form`` of the
-        model's own example; "" where there are none.
-    samples, limit : int
-        How many, and below which number indices lie.
-    answers : tuple of Answer
-        The outputs.
-    tensors : dict of str to str
-        Digest of every parameter and buffer.
-    code, torch : str
-        What tells the code of the model's own file, where it has one, and the version of torch.
-    why : str
-        Why there are no answers; mostly "".
-    """
-
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()  # of one sample
+    # what the inputs are: ``normal`` or ``uniform`` noise, ``indices``, ``samples`` that are kept beside, or of the ``form`` of the model's
+    # own example; "" where there are none
     kind: str = ""
-    samples: int = 0
+    samples: int = 0  # samples, limit: how many, and below which number indices lie
     limit: int = 0
     answers: tuple[Answer, ...] = ()
-    tensors: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""
+    tensors: Mapping[str, str] = field(default_factory=dict)  # digest of every parameter and buffer
+    code: str = ""  # code, torch: what tells the code of the model's own file, where it has one, and the version of torch
     torch: str = ""
-    why: str = ""
+    why: str = ""  # why there are no answers; mostly ""
 
     def inputs(self, samples: Tensor | None = None) -> Tensor:
         """Return the inputs: by seed, or the samples that are kept beside."""
@@ -96,13 +79,7 @@ class Probe:
 
     @classmethod
     def from_dict(cls, told: object) -> Probe:
-        """Read what `to_dict` gave, checked: it may come from anybody.
-
-        Raises
-        ------
-        CheckpointError
-            If it is something else.
-        """
+        """Read what `to_dict` gave, checked: it may come from anybody."""
         try:
             assert isinstance(told, Mapping) and told["seed"] == SEED
             shape = _shape(told["shape"], MOST_INPUT)

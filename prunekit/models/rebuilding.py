@@ -21,17 +21,10 @@ MOST = 2**24
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """Where the values of resized tensors come from: there is no tensor of a new shape without them.
+    """Where the values of resized tensors come from: there is no tensor of a new shape without them."""
 
-    Attributes
-    ----------
-    state : mapping of str to Tensor
-        By name in the model.
-    renewed : dict
-        By id of what was replaced: what replaced it, and the old one itself, so that its id stays its own. Tied tensors stay tied.
-    """
-
-    state: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]  # by name in the model
+    # by id of what was replaced: what replaced it, and the old one itself, so that its id stays its own. Tied tensors stay tied
     renewed: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def of(self, name: str, old: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -135,22 +128,7 @@ def resized(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> Shapes:
 
 
 def settle(model: nn.Module, state: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> None:
-    """Give a model what its state dict alone cannot: types and shapes that its widths do not say, and buffers that are in no state dict.
-
-    Parameters
-    ----------
-    model : nn.Module
-        At its stored widths; its state dict is loaded next.
-    state : mapping of str to Tensor
-        What is loaded next.
-    beside : mapping of str to Tensor
-        Buffers outside the state dict, by name.
-
-    Raises
-    ------
-    CheckpointError
-        If a buffer belongs to no module, or its name is that of something else.
-    """
+    """Give a model what its state dict alone cannot: types and shapes that its widths do not say, and buffers that are in no state dict."""
     for name, old in model.state_dict(keep_vars=True).items():
         value = state.get(name)
         if value is None or not isinstance(old, Tensor) or value.is_floating_point() != old.is_floating_point():

@@ -21,18 +21,7 @@ __all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "
 
 
 def task_of(model: nn.Module | None, data: Any = None, asked: str | Task | None = None) -> Task:
-    """Return the task of a model and its data; of a classifier it knows which of the model's tensors holds the class scores.
-
-    Parameters
-    ----------
-    model, data, asked
-        As for :func:`prunekit.tasks.resolve`.
-
-    Raises
-    ------
-    TaskError
-        If two of them name different tasks.
-    """
+    """Return the task of a model and its data; of a classifier it knows which of the model's tensors holds the class scores."""
     task = resolve(model, data, asked) if asked is None or isinstance(asked, str) else asked
     if not isinstance(task, Classification):
         return task
@@ -42,13 +31,7 @@ def task_of(model: nn.Module | None, data: Any = None, asked: str | Task | None 
 
 
 def run(model: nn.Module, x: Tensor | Batch) -> Any:
-    """Return what a model makes of one batch, moved to its device and type.
-
-    Raises
-    ------
-    ModelError
-        If the model does not run on such an input.
-    """
+    """Return what a model makes of one batch, moved to its device and type."""
     return HEADS.forward(model, Batch.of(x))
 
 
@@ -83,26 +66,7 @@ def raw_scores(model: nn.Module, x: Tensor | Batch, classes: int = 0) -> Tensor:
 
 
 def class_scores(model: nn.Module, x: Tensor | Batch, classes: int = 0) -> Tensor:
-    """Return a model's class scores for one batch.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Run as it is; which of several tensors are the scores is told by :mod:`prunekit.models.outputs`.
-    x : Tensor, shape [N, ...], or Batch
-        Moved to the model's device and type.
-    classes : int
-        How many the data have; 0 where nobody knows.
-
-    Returns
-    -------
-    Tensor, shape [N, classes]
-
-    Raises
-    ------
-    ModelError
-        If the model does not run on such an input, returns no class scores or several tensors that may be meant, or NaN or infinity.
-    """
+    """Return a model's class scores for one batch, [N, classes]; ``classes`` is how many the data have, 0 where nobody knows."""
     return finite(raw_scores(model, x, classes))
 
 

@@ -30,28 +30,7 @@ SAMPLES = "probe:samples"
 
 
 def keep(folder: Path, model: nn.Module, architecture: str, shape: Sequence[int] | None, *, samples: Tensor | None, probed: bool) -> None:
-    """Write the values of a model into a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to.
-    model : nn.Module
-        Which one.
-    architecture : str
-        What it is built from.
-    shape : sequence of int or None
-        Of one sample.
-    samples : Tensor or None
-        Real ones, for a model that takes no noise.
-    probed : bool
-        Whether its answers are noted.
-
-    Raises
-    ------
-    ModelError
-        If a module keeps a state that cannot be written down.
-    """
+    """Write the values of a model into a folder."""
     told: dict[str, Any] = {"version": VERSION, "architecture": architecture, "widths": widths(model), "extra": extra_state(model)}
     told["switches"] = switches(model)
     probe = take(model, shape, samples=samples, code=code_of(architecture)) if probed else None
@@ -98,27 +77,7 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 def restore(model: nn.Module, folder: Path, told: Mapping[str, Any], shape: tuple[int, ...] | None) -> str:
-    """Give a freshly built model the values in a folder, and prove that it answers as the one that was saved.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Of the dense architecture; changed in place.
-    folder, told : Path, mapping
-        Where its values are, and what `metadata` gave.
-    shape : tuple of int or None
-        Of one sample.
-
-    Returns
-    -------
-    str
-        How it is known to be the model that was saved, or why that is not known; in a sentence.
-
-    Raises
-    ------
-    CheckpointError
-        If the files are damaged, do not fit the architecture, or the model differs from the one that was saved.
-    """
+    """Give a freshly built model the values in a folder; return how it is known to answer as the one that was saved, in a sentence."""
     path = folder / WEIGHTS
     state = read_checkpoint(path)
     state |= {name: state[first] for name, first in told.get("tied", {}).items()}

@@ -96,27 +96,13 @@ def row_of_id(table: Table) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class TableCut:
-    """Which rows of one table go, and what takes their place.
+    """Which rows of one table go, and what takes their place."""
 
-    Attributes
-    ----------
-    keep : ndarray of bool
-        By row of the weight: whether it stays.
-    lookups : ndarray of float
-        How much each row counts in the one that is shared: how often it is looked up, or one each.
-    ids : ndarray of int
-        By id: which row of the weight is its own.
-    padding : int or None
-        The row that pads, which stays and comes first.
-    norm : tuple of float or None
-        Largest norm that a row has when it is looked up, and of which kind.
-    """
-
-    keep: Bools
-    lookups: NDArray[np.float64]
-    ids: NDArray[np.int64]
-    padding: int | None = None
-    norm: tuple[float, float] | None = field(default=None)
+    keep: Bools  # by row of the weight: whether it stays
+    lookups: NDArray[np.float64]  # how much each row counts in the one that is shared: how often it is looked up, or one each
+    ids: NDArray[np.int64]  # by id: which row of the weight is its own
+    padding: int | None = None  # the row that pads, which stays and comes first
+    norm: tuple[float, float] | None = field(default=None)  # largest norm that a row has when it is looked up, and of which kind
 
     @classmethod
     def of(cls, module: Table, keep: Bools, lookups: NDArray[np.float64]) -> TableCut:

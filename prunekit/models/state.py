@@ -77,13 +77,7 @@ def tied_names(model: nn.Module) -> dict[str, str]:
 
 
 def extra_state(model: nn.Module) -> dict[str, Any]:
-    """Return what modules give by ``get_extra_state``, by name in the state dict: plain values alone.
-
-    Raises
-    ------
-    ModelError
-        If a module gives something that cannot be written down as plain values and read back unchanged.
-    """
+    """Return what modules give by ``get_extra_state``, by name in the state dict: plain values alone."""
     found = {name: value for name, value in model.state_dict().items() if not isinstance(value, Tensor)}
     for name, value in found.items():
         if not _plain(value):

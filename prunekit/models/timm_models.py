@@ -16,20 +16,7 @@ PREFIX = "timm/"
 
 
 def build_timm(name: str, outputs: int | None = None) -> nn.Module:
-    """Return a model of timm with random weights.
-
-    Parameters
-    ----------
-    name : str
-        ``timm/NAME``.
-    outputs : int, optional
-        Classes; timm's own number when left out.
-
-    Raises
-    ------
-    ModelError
-        If timm is not installed, or has no such model.
-    """
+    """Return a model of timm with random weights."""
     timm = timm_package()
     short = name.removeprefix(PREFIX)
     if not timm.is_model(short):

@@ -43,22 +43,7 @@ def other_outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
 
 
 def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUTS) -> nn.Module:
-    """Return a classifier of torchvision.
-
-    Parameters
-    ----------
-    name : str
-        ``torchvision/NAME``.
-    pretrained : bool
-        Download torchvision's default weights, or take them from where they were downloaded before.
-    outputs : int
-        Classes, where the weights are not torchvision's.
-
-    Raises
-    ------
-    ModelError
-        If there is no such classifier, or its weights cannot be downloaded.
-    """
+    """Return a classifier of torchvision."""
     short = _known(name)
     if not pretrained:
         options: dict[str, Any] = {"init_weights": True} if short in INITIALISED else {}

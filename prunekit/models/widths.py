@@ -128,16 +128,7 @@ def widths_of(module: nn.Module) -> dict[str, Value]:
 def fix_attributes(module: nn.Module, groups: int | None = None, length: int | None = None, kept: Kept | None = None) -> None:
     """Set a module's width attributes from the shapes of its parameters.
 
-    Parameters
-    ----------
-    module : nn.Module
-        A module whose parameters were resized.
-    groups : int, optional
-        New number of groups of a convolution or a group norm; unchanged when left out.
-    length : int, optional
-        New length of the axis that a norm without parameters works on.
-    kept : mapping, optional
-        Which elements of the tensors below an attention module stay: name relative to the module -> axis -> mask.
+    ``kept``: which elements of the tensors below an attention module stay: name relative to the module -> axis -> mask.
     """
     if isinstance(module, (_ConvNd, nn.GroupNorm)):
         _fix_grouped(module, groups)

@@ -57,13 +57,7 @@ AVERAGES = ("EMA", "Ema", "AveragedModel", "DataParallel", "FullyShardedDataPara
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside DataParallel, ``torch.compile``, AveragedModel and classes of moving averages; others themselves.
-
-    Raises
-    ------
-    ModelError
-        If it is a program as a whole (TorchScript, ``torch.export``), or layers of it are quantised.
-    """
+    """Return the model inside DataParallel, ``torch.compile``, AveragedModel and classes of moving averages; others themselves."""
     while True:
         _check_form(model)
         kind = type(model).__name__

@@ -16,14 +16,7 @@ ROW = 15  # pixels of a bar
 def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), most: int = MOST, dark: bool = False) -> go.Figure:
     """Draw the shares of several models, the largest of the first on top.
 
-    Parameters
-    ----------
-    answers : mapping of str to Bars
-        By the name of the model, the dense one first; all of the same things.
-    colours : sequence of str
-        Of the models; by default slate for the first and teal for the second.
-    most : int
-        Things that are drawn: those of which any model is surest.
+    ``colours``: of the models; by default slate for the first and teal for the second.
     """
     first, *others = answers.values()
     places = first.first(*others, most=most)

@@ -102,13 +102,7 @@ def break_even_lines(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
 
 
 def break_even_caption(frame: pd.DataFrame) -> str:
-    """Say where a sparse layer pays most and where it never does.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for :func:`break_even_lines`.
-    """
+    """Say where a sparse layer pays most and where it never does."""
     if frame.empty:
         return "Points follow."
     best, worst = frame.loc[frame["density"].idxmax()], frame.loc[frame["density"].idxmin()]

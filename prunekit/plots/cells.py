@@ -24,39 +24,18 @@ TOP, BOTTOM = 46, 44  # pixels: room for the legend, and for the axis below
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a picture.
+    """One side of a picture."""
 
-    Attributes
-    ----------
-    title : str
-        What lies along it.
-    labels : list of str
-        One for each cell, all different: what hovering says.
-    ticks : dict
-        ``tickvals`` (places, counted in cells) and ``ticktext``.
-    breaks : list of float
-        Places of the lines that part channels.
-    """
-
-    title: str
-    labels: list[str]
-    ticks: dict[str, list[Any]]
-    breaks: list[float]
+    title: str  # what lies along it
+    labels: list[str]  # one for each cell, all different: what hovering says
+    ticks: dict[str, list[Any]]  # ``tickvals`` (places, counted in cells) and ``ticktext``
+    breaks: list[float]  # places of the lines that part channels
 
 
 def channels(word: str, which: range, inner: Sequence[str] = ("",), every: int = 0) -> Axis:
     """Return an axis of channels, each with one cell for every ``inner`` label.
 
-    Parameters
-    ----------
-    word : str
-        ``output`` or ``input``.
-    which : range
-        The channels.
-    inner : sequence of str
-        What tells the cells of one channel apart.
-    every : int
-        Lines before each channel whose index is a multiple of this; 0 for lines between channels of several cells.
+    ``every``: lines before each channel whose index is a multiple of this; 0 for lines between channels of several cells.
     """
     size = len(inner)
     ticks = [c for c in which if c % spacing(len(which)) == 0]
@@ -75,19 +54,7 @@ def spacing(count: int) -> int:
 
 
 def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, square: bool = False, line: int = 0) -> go.Figure:
-    """Put a picture of cells together.
-
-    Parameters
-    ----------
-    traces : sequence of plotly traces
-        Heat maps over the labels of both axes, and a legend.
-    down, across : Axis
-        The two sides.
-    square : bool
-        Whether cells are to be square.
-    line : int
-        Width of the lines between channels in pixels; 0 for what suits the size of a cell.
-    """
+    """Put a picture of cells together; ``line`` is the width between channels in pixels, 0 for what suits a cell."""
     rows, columns = len(down.labels), len(across.labels)
     cell = min(ACROSS / columns, DOWN / rows, LARGEST)
     tall = rows * cell if square else min(max(rows * cell, 180), rows * LARGEST)
@@ -110,19 +77,7 @@ def _lines(down: Axis, across: Axis, colour: str, width: float) -> list[dict[str
 
 
 def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most: float, dark: bool, **look: object) -> list[object]:
-    """Return kept and removed weights as two heat maps with a legend, each NaN where the other is.
-
-    Parameters
-    ----------
-    z, kept : ndarray
-        Weights as they lie in the picture, and True where one stays.
-    values : bool
-        Colour kept weights by their value; otherwise all in one teal.
-    reach, most : float
-        The magnitude at which colours saturate, and the largest one.
-    **look
-        Further properties of both heat maps.
-    """
+    """Return kept and removed weights as two heat maps with a legend, each NaN where the other is."""
     gone = faded(dark, values)
     common = {"zmin": -reach, "zmax": reach, "hoverongaps": False, **look}
     bar = {"colorbar": value_bar(reach, most, dark)} if values else {}

@@ -14,13 +14,7 @@ from prunekit.plots.layer_bars import MOST_NAMED
 
 
 def totals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of all layers together, one a pair.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of `prunekit.comparison.overlap` or `prunekit.comparison.channel_overlap`.
-    """
+    """Return the rows of all layers together, one a pair."""
     return frame[frame["layer"] == ALL]
 
 

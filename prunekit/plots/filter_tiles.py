@@ -23,29 +23,15 @@ NARROW = 20  # screen pixels: the narrowest tile that has room for its index
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the tiles of a gallery lie; lengths in pixels of a tile, ``cell`` is one of them on the screen.
-
-    Attributes
-    ----------
-    count : int
-        Tiles.
-    planes, high, wide : int
-        Of each tile: planes side by side, rows, columns of one plane.
-    columns : int
-        Tiles side by side.
-    cell : float
-        Screen pixels.
-    first : int
-        Index of the first tile.
-    """
+    """Where the tiles of a gallery lie; lengths in pixels of a tile, ``cell`` is one of them on the screen."""
 
     count: int
-    planes: int
+    planes: int  # planes, high, wide: of each tile: planes side by side, rows, columns of one plane
     high: int
     wide: int
-    columns: int
-    cell: float
-    first: int = 0
+    columns: int  # tiles side by side
+    cell: float  # screen pixels
+    first: int = 0  # index of the first tile
 
     @classmethod
     def of(cls, count: int, planes: int, high: int, wide: int, *, first: int = 0) -> Grid:

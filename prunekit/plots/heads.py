@@ -16,16 +16,7 @@ ROW = 30  # pixels
 
 
 def head_strip(frame: pd.DataFrame, *, what: str = "score", dark: bool = False) -> go.Figure:
-    """Draw the heads of each layer as a strip: those that stay by their score, within their layer, those that go crossed out.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        A row for each head: ``layer`` (name), ``head`` (from 0), ``kept`` (bool); optionally ``score`` and ``group`` (heads of one number
-        and layer share their keys and values, and go together).
-    what : str
-        What the score is called.
-    """
+    """Draw the heads of each layer as a strip: those that stay by their score, within their layer, those that go crossed out."""
     names = list(dict.fromkeys(frame["layer"]))
     row, column = frame["layer"].map(names.index).to_numpy(), frame["head"].to_numpy(dtype=np.int64)
     shape = (len(names), int(column.max()) + 1)
@@ -62,15 +53,7 @@ def head_strip(frame: pd.DataFrame, *, what: str = "score", dark: bool = False) 
 
 
 def head_strip_caption(frame: pd.DataFrame, what: str = "score") -> str:
-    """Say how many heads stay, where most go, and what colours and frames mean.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for :func:`head_strip`.
-    what : str
-        What the score is called.
-    """
+    """Say how many heads stay, where most go, and what colours and frames mean."""
     gone = frame[~frame["kept"]]
     said = f"All {len(frame)} heads stay." if gone.empty else f"{len(gone)} of {len(frame)} heads go"
     if len(gone):

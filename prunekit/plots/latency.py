@@ -48,13 +48,7 @@ def time_by_layer(frame: pd.DataFrame, *, marked: dict[str, str] | None = None, 
 
 
 def gathered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return at most `MOST_ROWS` rows: the layers that take most of the time, in their order, and the sum over all others.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for :func:`time_by_layer`.
-    """
+    """Return at most `MOST_ROWS` rows: the layers that take most of the time, in their order, and the sum over all others."""
     if len(frame) <= MOST_ROWS:
         return frame
     weight = frame[["ms_before", "ms_after"]].max(axis=1)
@@ -88,13 +82,7 @@ def _macs(rows: pd.DataFrame, when: str, colour: str) -> go.Bar:
 
 
 def time_caption(frame: pd.DataFrame) -> str:
-    """Say how far time and MACs fell, and which layer takes most of the time now.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for :func:`time_by_layer`.
-    """
+    """Say how far time and MACs fell, and which layer takes most of the time now."""
     if frame.empty:
         return "Times by layer follow."
     before, after = float(frame["ms_before"].sum()), float(frame["ms_after"].sum())

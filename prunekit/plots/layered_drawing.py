@@ -21,33 +21,15 @@ Links = dict[Place, dict[Place, float]]
 
 @dataclass(frozen=True)
 class Drawing:
-    """Places in units of a node's width across and of ranks down.
+    """Places in units of a node's width across and of ranks down."""
 
-    Attributes
-    ----------
-    ranks : ndarray of int, shape [nodes]
-        Row of each node, from 0.
-    x : ndarray of float, shape [nodes]
-        Middle of each node.
-    routes : dict of (int, int) to list of float
-        Edge that flows down -> where it passes each rank, both ends included.
-    """
-
-    ranks: NDArray[np.int64]
-    x: NDArray[np.float64]
-    routes: dict[tuple[int, int], list[float]]
+    ranks: NDArray[np.int64]  # [nodes]: row of each node, from 0
+    x: NDArray[np.float64]  # [nodes]: middle of each node
+    routes: dict[tuple[int, int], list[float]]  # edge that flows down -> where it passes each rank, both ends included
 
 
 def layered(widths: Sequence[float], edges: Sequence[tuple[int, int]]) -> Drawing:
-    """Place nodes that are numbered in an order along which edges flow.
-
-    Parameters
-    ----------
-    widths : sequence of float
-        Of each node, gaps included.
-    edges : sequence of (int, int)
-        One that goes from a later node to an earlier one has no say in where they stand.
-    """
+    """Place nodes that are numbered in an order along which edges flow."""
     forward = sorted((a, b) for a, b in edges if a < b)
     ranks, below = np.zeros(len(widths), np.int64), np.zeros(len(widths), np.int64)
     for a, b in forward:

@@ -16,13 +16,7 @@ GROWN = 1.4  # how much larger marks and words are for a projector
 
 
 def enlarged(fig: go.Figure) -> go.Figure:
-    """Return a figure with larger words, for people far from the screen.
-
-    Parameters
-    ----------
-    fig : Figure
-        Changed in place, and returned.
-    """
+    """Return a figure, changed in place, with larger words, for people far from the screen."""
     fig.update_layout(font_size=round(13 * GROWN), height=round((fig.layout.height or 320) * 1.2))
     fig.update_xaxes(tickfont_size=round(12 * GROWN), title_font_size=round(12 * GROWN))
     fig.update_yaxes(tickfont_size=round(12 * GROWN), title_font_size=round(12 * GROWN))
@@ -38,12 +32,7 @@ def enlarged(fig: go.Figure) -> go.Figure:
 def moving_cut(frame: pd.DataFrame, bound: float, *, dark: bool = False) -> go.Figure:
     """Draw weights as a histogram with the cut on both sides of zero.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``left``, ``right``, ``count`` and ``small`` (bool), a row for each bar.
-    bound : float
-        What is nearer to zero counts as small.
+    ``frame``: columns ``left``, ``right``, ``count`` and ``small`` (bool), a row for each bar.
     """
     traces = [_bars(frame[frame.small], "small", theme.removed(dark, 0.75)), _bars(frame[~frame.small], "large", theme.KEPT)]
     fig = theme.figure(traces, dark=dark, height=360, bargap=0, margin={"t": 40}, showlegend=True)
@@ -65,12 +54,8 @@ def _bars(rows: pd.DataFrame, name: str, colour: str) -> go.Bar:
 def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: bool = False) -> go.Figure:
     """Draw a small matrix once for each choice of kept weights, with its numbers, and zeros for removed ones.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``row``, ``column``, ``weight``, and a column of bool for each choice.
-    which : sequence of (str, str)
-        Columns, each with the heading of its picture.
+    ``frame``: columns ``row``, ``column``, ``weight``, and a column of bool for each choice; ``which``: columns, each with the heading of
+    its picture.
     """
     fig = make_subplots(1, len(which), subplot_titles=[title for _, title in which], horizontal_spacing=0.06)
     most = float(frame.weight.abs().max()) or 1.0
@@ -110,14 +95,8 @@ def signed_number(value: float) -> str:
 def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes: int = 4, *, dark: bool = False) -> go.Figure:
     """Draw a layer as a matrix with its zeros, and below it the ways to store it, drawn to scale.
 
-    Parameters
-    ----------
-    weights : DataFrame
-        Columns ``row``, ``column``, ``weight`` and ``kept`` (bool).
-    storage : DataFrame
-        Columns ``format``, ``title`` and ``bytes``.
-    value_bytes : int
-        Bytes of one number.
+    ``weights``: columns ``row``, ``column``, ``weight`` and ``kept`` (bool); ``storage``: columns ``format``, ``title`` and ``bytes``;
+    ``value_bytes``: bytes of one number.
     """
     fig = make_subplots(2, 1, row_heights=[0.42, 0.58], vertical_spacing=0.2)
     values, kept = (weights.pivot(index="row", columns="column", values=name).to_numpy() for name in ("weight", "kept"))
@@ -161,10 +140,7 @@ def _part(names: list[str], name: str, values: object, colour: str) -> go.Bar:
 def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw every layer as its matrix, to scale: the outline is the original, what is filled is left.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``layer``, ``shape_before`` and ``shape_after``; inputs lie across, outputs down.
+    ``frame``: columns ``layer``, ``shape_before`` and ``shape_after``; inputs lie across, outputs down.
     """
     sides = [(_sides(row.shape_before), _sides(row.shape_after), row.layer) for row in frame.itertuples()]
     gap = 0.05 * sum(before[1] for before, _, _ in sides)
@@ -208,13 +184,7 @@ def _box(fig: go.Figure, left: float, sides: tuple[int, int], look: dict[str, ob
 
 
 def narrower_caption(frame: pd.DataFrame) -> str:
-    """Say what has become narrower.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for :func:`narrower`.
-    """
+    """Say what has become narrower."""
     changed = [row.layer for row in frame.itertuples() if row.shape_before != row.shape_after]
     scale = "Every layer as its matrix, drawn to scale: inputs across, outputs down"
     return f"{scale}. {plural(len(changed), 'layer')} got smaller: {', '.join(changed)}." if changed else f"{scale}."

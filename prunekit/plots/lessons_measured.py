@@ -27,14 +27,7 @@ def kind_colours(dark: bool) -> dict[str, str]:
 def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = False) -> go.Figure:
     """Draw accuracy against sparsity, with what may be lost and the edge.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``sparsity``, ``accuracy``, ``low`` and ``high``.
-    found : float
-        The last sparsity before the edge.
-    allowed : float
-        Accuracy that may be lost, as a share.
+    ``frame``: columns ``sparsity``, ``accuracy``, ``low`` and ``high``.
     """
     colour, dense = theme.run_colour(0, dark), float(frame.accuracy.iloc[0])
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -59,12 +52,7 @@ def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = Fal
 def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool = False) -> go.Figure:
     """Draw what share of the names each size closes, against the share of the parameters that is gone.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``share``, ``closed``, ``low`` and ``high``.
-    found, least : float
-        The share that can go, and the share of names that are to be closed.
+    ``frame``: columns ``share``, ``closed``, ``low`` and ``high``.
     """
     colour = theme.run_colour(0, dark)
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -87,12 +75,7 @@ def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool 
 def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figure:
     """Draw perplexity as the switches stand, and with one layer off, layer by layer.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``name``, ``value``, ``low`` and ``high``; the first is how the switches stand.
-    dense : float
-        The perplexity of the whole network.
+    ``frame``: columns ``name``, ``value``, ``low`` and ``high``; the first is how the switches stand.
     """
     colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
     dots = go.Scatter(
@@ -112,12 +95,7 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
 def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figure:
     """Draw how large each layer is, and beside it what is left of accuracy when it alone is pruned.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``layer``, ``weights``, ``accuracy``, ``low`` and ``high``.
-    dense : float
-        Accuracy of the original.
+    ``frame``: columns ``layer``, ``weights``, ``accuracy``, ``low`` and ``high``.
     """
     titles = ("share of all weights", "accuracy, pruned alone")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
@@ -159,10 +137,7 @@ def _texts(names: Any, values: Any, text: list[str], where: str) -> go.Scatter:
 def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw accuracy step by step: the original, after the cut, after fine-tuning.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``step``, ``accuracy``, ``low`` and ``high``, three rows.
+    ``frame``: columns ``step``, ``accuracy``, ``low`` and ``high``, three rows.
     """
     colours = [theme.dense(dark), theme.removed(dark, 0.75), theme.KEPT]
     error = {"array": frame.high - frame.accuracy, "arrayminus": frame.accuracy - frame.low, "color": theme.muted(dark), "thickness": 1.4}
@@ -181,10 +156,8 @@ def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
 def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw what copies cost as shares of what the original costs.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``measure``, ``kind`` (``unstructured`` or ``structured``), ``share``, ``low``, ``high`` (NaN where exact) and ``text``.
+    ``frame``: columns ``measure``, ``kind`` (``unstructured`` or ``structured``), ``share``, ``low``, ``high`` (NaN where exact) and
+    ``text``.
     """
     colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
     most = max(1.0, float(frame[["share", "high"]].max().max()))
@@ -207,10 +180,7 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
 def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw the accuracy of both kinds at each budget, with its interval.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``budget``, ``kind``, ``accuracy``, ``low`` and ``high``; rows of kind ``dense`` give the reference.
+    ``frame``: columns ``budget``, ``kind``, ``accuracy``, ``low`` and ``high``; rows of kind ``dense`` give the reference.
     """
     colours, budgets, traces = kind_colours(dark), list(dict.fromkeys(frame.budget)), []
     for kind, shift in (("unstructured", -0.14), ("structured", 0.14)):
@@ -243,15 +213,7 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
 def costs_of(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what two copies cost as shares of the original, a row for each measure and kind.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Column ``kind`` (``dense``, ``unstructured`` and ``structured``), ``params``, ``macs``, ``bytes``, ``ms`` and ``accuracy``.
-
-    Returns
-    -------
-    DataFrame
-        As :func:`against_original` draws it.
+    ``frame``: column ``kind`` (``dense``, ``unstructured`` and ``structured``), ``params``, ``macs``, ``bytes``, ``ms`` and ``accuracy``.
     """
     rows, found = frame.set_index("kind"), []
     measures = {"accuracy": "read right", "params": "weights", "macs": "multiplications", "bytes": "stored bytes", "ms": "time, 64 images"}

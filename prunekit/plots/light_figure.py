@@ -26,17 +26,7 @@ PLAIN = "plain"
 
 
 class LightFigure(go.Figure):  # type: ignore[misc]  # plotly has no types
-    """A figure that plotly has not looked at yet.
-
-    Parameters
-    ----------
-    data : list of dict
-        Traces, each with its ``type``.
-    layout : dict
-        With the name of its template.
-    templates : dict of str to dict
-        What the name stands for.
-    """
+    """A figure that plotly has not looked at yet."""
 
     def __init__(self, data: list[dict[str, Any]], layout: dict[str, Any], templates: dict[str, dict[str, Any]]) -> None:
         self.__dict__.update({PLAIN: (data, layout), "templates": templates})

@@ -36,28 +36,10 @@ def model_graph(
 ) -> go.Figure:
     """Draw layers and what flows between them.
 
-    Parameters
-    ----------
-    nodes : DataFrame
-        In an order along which the data flow; columns ``kind`` (``layer``, ``join``, ``input`` or ``output``), ``label``, ``group`` (what
-        shrinks together has one number, counted in the order of colours; `ALONE` or `STUCK` otherwise), ``value`` (the figure to colour
-        by, NaN for none), ``said`` (shown on hovering), ``faded`` (whether others are singled out), ``block`` (the module around it, or
-        empty) and ``times`` (how many blocks that module stands for).
-    edges : sequence of (int, int)
-        Between rows.
-    value : str
-        What ``value`` is, as the colour bar is titled; empty to fill the boxes with the colours of the groups.
-    worst : float
-        The value at which the colour saturates.
-    form : str
-        How values are written, as d3 does.
-    revision : str
-        As long as it is the same, a picture that is drawn again keeps its zoom.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-        A click gives the row of a node, or the name of a block, in ``customdata[0]``.
+    ``nodes``: in an order along which the data flow; columns ``kind`` (``layer``, ``join``, ``input`` or ``output``), ``label``, ``group``
+    (what shrinks together has one number, counted in the order of colours; `ALONE` or `STUCK` otherwise), ``value`` (the figure to colour
+    by, NaN for none), ``said`` (shown on hovering), ``faded`` (whether others are singled out), ``block`` (the module around it, or empty)
+    and ``times`` (how many blocks that module stands for). A click gives the row of a node, or the name of a block, in ``customdata[0]``.
     """
     boxed = ((nodes["kind"] == "layer") | ((nodes["kind"] == "join") & (nodes["label"].str.len() > 1))).to_numpy()
     drawing = layered([1.15 if kind == "layer" else 0.75 if box else 0.5 for kind, box in zip(nodes["kind"], boxed, strict=True)], edges)

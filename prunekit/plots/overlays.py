@@ -52,17 +52,7 @@ def verdicts(found: Boxes, truth: Boxes | None) -> tuple[list[str], list[bool]]:
 
 
 def boxes_over(picture: Picture, found: Boxes, truth: Boxes | None = None, *, dark: bool = False) -> str:
-    """Return a picture with boxes as SVG: right ones, wrong ones, and dashed what was missed.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape [H, W, C]
-    found : Boxes
-    truth : Boxes, optional
-        The objects that are there; without them no box is called wrong.
-    dark : bool
-        For a dark page.
-    """
+    """Return a picture [H, W, C] with boxes as SVG: right ones, wrong ones, and dashed what was missed."""
     told, hit = verdicts(found, truth)
     colours = {RIGHT: theme.KEPT, WRONG: theme.REMOVED, MISSED: WHITE}
     side = max(picture.shape[:2])
@@ -90,13 +80,7 @@ def boxes_caption(found: Boxes, truth: Boxes | None) -> str:
 def classes_over(picture: Picture, answer: ClassMap, *, opacity: float = 0.65) -> str:
     """Return a picture with the class of each pixel as colours over its grey, as SVG; pixels of no class stay grey.
 
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape [H, W, C]
-    answer : ClassMap
-        Of the picture's size, or of another that is stretched to it.
-    opacity : float
-        Of the colours.
+    ``picture`` [H, W, C].
     """
     height, width = picture.shape[:2]
     grey = np.broadcast_to(picture.astype(np.float64).mean(axis=2, keepdims=True), (height, width, 3))

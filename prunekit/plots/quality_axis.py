@@ -34,18 +34,7 @@ def quality_range(
 ) -> list[float]:
     """Return the range that shows values and intervals beside the dense model.
 
-    Parameters
-    ----------
-    metric : Metric
-        A share stays within 0..1; of others, which may have no bounds, what lies far on the worse side of chance is left outside.
-    ends : iterable of float
-        Values and ends of intervals; NaN counts as none.
-    dense : float
-        Of the dense model.
-    chance : float, optional
-        Of the best answer that does not look at the input.
-    pad : (float, float)
-        Free room on the worse and on the better side, as shares of the range.
+    ``metric``: a share stays within 0..1; of others, which may have no bounds, what lies far on the worse side of chance is left outside.
     """
     losses = np.array([metric.loss(dense, end) for end in ends if np.isfinite(end)] or [0.0])
     worst, best = max(float(losses.max()), 0.0), min(float(losses.min()), 0.0)

@@ -21,24 +21,12 @@ from prunekit.tasks.wording import interval, worse_by, written
 
 @dataclass(frozen=True)
 class Axis:
-    """One way of saying how much was removed.
+    """One way of saying how much was removed."""
 
-    Attributes
-    ----------
-    title : str
-        Of the axis, with its unit.
-    form : str
-        d3 format of a value.
-    log : bool
-        Whether the scale is logarithmic.
-    smaller : bool
-        Whether a smaller value means more was removed.
-    """
-
-    title: str
+    title: str  # of the axis, with its unit
     form: str
-    log: bool = False
-    smaller: bool = True
+    log: bool = False  # whether the scale is logarithmic
+    smaller: bool = True  # whether a smaller value means more was removed
 
 
 AXES = {

@@ -17,13 +17,7 @@ POINTS = 200
 
 
 def row_curves(tables: Rows, *, dark: bool = False) -> go.Figure:
-    """Draw a line a table, lookups against rank by lookups, on logarithmic axes; the share that goes of each stretch is shaded below.
-
-    Parameters
-    ----------
-    tables : mapping of str to tuple of ndarray
-        How often each row is looked up, and whether it stays.
-    """
+    """Draw a line a table, lookups against rank by lookups, on logarithmic axes; the share that goes of each stretch is shaded below."""
     traces = []
     for place, (name, (lookups, keep)) in enumerate(tables.items()):
         order = np.lexsort((~keep, -lookups))  # of equals those that stay first, so that what goes is one stretch

@@ -28,27 +28,9 @@ def search_front(
 ) -> go.Figure:  # fmt: skip
     """Draw quality against cost for every trial of a search.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``number``, ``state`` (``holds``, ``falls``), ``cost``, ``value``, ``loss``, ``samples``, ``title``, ``run``.
-    goal : {"latency", "params", "macs", "bytes"}
-        What is minimised.
-    before, dense : float
-        Cost and quality of the dense model.
-    allowed : float
-        Largest loss, in the metric's unit.
-    metric : Metric
-        What was measured.
-    best : int
-        Number of the trial to ring.
-    chance : float, optional
-        As for `quality_curves`.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-        Traces ``front``, ``holds``, ``falls`` and ``dense``; a click on a trial gives its run in ``customdata[0]``.
+    ``frame``: columns ``number``, ``state`` (``holds``, ``falls``), ``cost``, ``value``, ``loss``, ``samples``, ``title``, ``run``;
+    ``goal``: {"latency", "params", "macs", "bytes"}: what is minimised. Traces ``front``, ``holds``, ``falls`` and ``dense``; a click on a
+    trial gives its run in ``customdata[0]``.
     """
     floor, far = worse_by(metric, dense, allowed), beyond(frame, metric, allowed, dense)
     shown = quality_range(metric, [*frame.loc[~far, "value"], floor], dense, chance=chance)
@@ -137,15 +119,7 @@ def _trials(rows: pd.DataFrame, goal: str, before: float, metric: Metric, *, sta
 
 
 def search_caption(frame: pd.DataFrame, *, goal: str, before: float, dense: float, allowed: float, metric: Metric, units: str) -> str:
-    """Say what to notice: how many hold, what the smallest of them costs, and what is not drawn to scale.
-
-    Parameters
-    ----------
-    frame, goal, before, dense, allowed, metric
-        As for `search_front`.
-    units : str
-        What samples are called, with what chooses: ``validation images``.
-    """
+    """Say what to notice: how many hold, what the smallest of them costs, and what is not drawn to scale."""
     holding = frame[frame["state"] == "holds"]
     hold = "holds" if len(holding) == 1 else "hold"
     text = f"{plural(len(frame), 'trial')}, {len(holding)} of them {hold} on {int(frame['samples'].max()):,} {units}."

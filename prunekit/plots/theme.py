@@ -30,15 +30,7 @@ def run_colour(index: int, dark: bool = False) -> str:
 
 
 def fade(colour: str, opacity: float) -> str:
-    """Return a hex colour as ``rgba(...)`` with an opacity.
-
-    Parameters
-    ----------
-    colour : str
-        ``#rrggbb``.
-    opacity : float
-        0 to 1.
-    """
+    """Return a hex colour as ``rgba(...)`` with an opacity."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{opacity})"
 
@@ -137,15 +129,7 @@ _PLAIN = {"prunekit": TEMPLATES[False].to_plotly_json(), "prunekit_dark": TEMPLA
 
 
 def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 320, **layout: object) -> go.Figure:
-    """Return a figure in the template of the house.
-
-    Parameters
-    ----------
-    traces : sequence of plotly traces, or of dict
-        What to draw; dictionaries as :mod:`prunekit.plots.light_figure` makes them are checked only when somebody looks into the figure.
-    **layout
-        Further properties of the layout.
-    """
+    """Return a figure in the template of the house."""
     # uirevision keeps zoom and hidden traces while a slider moves; all at once, for each update validates the whole layout again
     name = "prunekit_dark" if dark else "prunekit"
     whole = {"template": name, "height": height, "uirevision": "prunekit", **layout}
@@ -158,19 +142,7 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
 def reference(
     fig: go.Figure, *, x: float | None = None, y: float | None = None, text: str = "", colour: str = DENSE, dash: str = "dash"
 ) -> None:
-    """Draw a labelled straight line at ``x`` or ``y`` across the figure.
-
-    Parameters
-    ----------
-    fig : Figure
-        Changed in place.
-    x, y : float
-        Give one of the two.
-    text : str
-        Its direct label.
-    colour, dash : str
-        How the line looks.
-    """
+    """Draw a labelled straight line at ``x`` or ``y`` across the figure, which is changed."""
     note = {"text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
     if x is not None:
         fig.add_shape(line_at(colour, dash, x=x))

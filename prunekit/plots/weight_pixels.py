@@ -19,22 +19,12 @@ COARSE = 128  # cells along one axis
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """A mask in coarse cells.
+    """A mask in coarse cells."""
 
-    Attributes
-    ----------
-    removed : ndarray, shape [rows, columns]
-        Share of the weights of each cell that goes.
-    outputs, inputs : int
-        How many outputs and inputs one cell covers; those of the last row and column may cover fewer.
-    shape : tuple of int
-        Of the weight.
-    """
-
-    removed: NDArray[np.float64]
-    outputs: int
+    removed: NDArray[np.float64]  # [rows, columns]: share of the weights of each cell that goes
+    outputs: int  # outputs, inputs: how many outputs and inputs one cell covers; those of the last row and column may cover fewer
     inputs: int
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of the weight
 
 
 def blocks(kept: Bools, most: int = COARSE) -> Blocks:

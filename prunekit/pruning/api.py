@@ -148,13 +148,7 @@ def _pruned(model: nn.Module, spec: PruneSpec, data: HasTest | None, input_shape
 
 
 def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None) -> Plan:
-    """Return what a structured setting removes, where a copy without it can differ from the dense model.
-
-    Raises
-    ------
-    PruningError
-        If the setting cannot be carried out, or the pruned model would go on using the dense one.
-    """
+    """Return what a structured setting removes, where a copy without it can differ from the dense model."""
     try:
         graph = trace(model, shape)
         plan = named_plan(graph, spec) if spec.indices else ChannelRanking.of(model, spec, graph, data).cut()

@@ -16,18 +16,10 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 
 @dataclass(frozen=True)
 class Counterpart:
-    """A setting of one mode with the ticks, shares and caps of another's.
+    """A setting of one mode with the ticks, shares and caps of another's."""
 
-    Attributes
-    ----------
-    spec : PruneSpec
-        Its total is raised to what the shares alone make up, and is that where no layer is left without one.
-    notes : tuple of str
-        What could not be carried over as it was, and why.
-    """
-
-    spec: PruneSpec
-    notes: tuple[str, ...] = ()
+    spec: PruneSpec  # its total is raised to what the shares alone make up, and is that where no layer is left without one
+    notes: tuple[str, ...] = ()  # what could not be carried over as it was, and why
 
 
 def counterpart(model: nn.Module, spec: PruneSpec, like: PruneSpec, graph: ChannelGraph) -> Counterpart:

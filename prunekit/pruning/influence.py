@@ -212,17 +212,7 @@ def _place(tensor: Tensor) -> tuple[int, int]:
 
 
 class _Tracing(Seeing):
-    """Follows through one pass which weights each tensor comes of, by its memory, and notes which of the model's own are read.
-
-    Parameters
-    ----------
-    own : mapping of int to str
-        From the id of a copy's weight to the name of the layer.
-    dense : mapping of int to str
-        From the id of what the model itself computes with to the name of the module.
-    kept : frozenset of int
-        Memory that nothing may write to: it is the model's.
-    """
+    """Follows through one pass which weights each tensor comes of, by its memory, and notes which of the model's own are read."""
 
     def __init__(self, own: Mapping[int, str], dense: Mapping[int, str], kept: frozenset[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

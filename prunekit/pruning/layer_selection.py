@@ -17,24 +17,12 @@ from prunekit.models.meta_copy import check_plain
 
 @dataclass(frozen=True)
 class JointShare:
-    """One share of several layers.
+    """One share of several layers."""
 
-    Attributes
-    ----------
-    key : str
-        As it was written: names of layers, blocks or patterns, with commas between them.
-    share : float
-        What all together lose.
-    named : frozenset of str
-        Layers that are named themselves: what shrinks with any of them counts.
-    within : frozenset of str
-        Those and the layers of blocks and patterns: what shrinks with these alone counts.
-    """
-
-    key: str
-    share: float
-    named: frozenset[str]
-    within: frozenset[str]
+    key: str  # as it was written: names of layers, blocks or patterns, with commas between them
+    share: float  # what all together lose
+    named: frozenset[str]  # layers that are named themselves: what shrinks with any of them counts
+    within: frozenset[str]  # those and the layers of blocks and patterns: what shrinks with these alone counts
 
     def holds(self, layers: Collection[str]) -> bool:
         """Whether layers that shrink together count in it."""
@@ -42,13 +30,7 @@ class JointShare:
 
 
 def joint_shares(spec: PruneSpec, known: Collection[str]) -> tuple[JointShare, ...]:
-    """Return the joint shares of a setting, for the layers that a model has.
-
-    Raises
-    ------
-    PruningError
-        If a name means no layer, or two shares mean the same one.
-    """
+    """Return the joint shares of a setting, for the layers that a model has."""
     found: list[JointShare] = []
     for key, share in spec.shares:
         parts = key.split(",")
@@ -150,15 +132,7 @@ def chosen_layers(model: nn.Module, spec: PruneSpec, immovable: Collection[str] 
 
 
 def with_attention(known: Iterable[str], named: Iterable[str]) -> set[str]:
-    """Return named layers with the attention that is chosen along.
-
-    Parameters
-    ----------
-    known : iterable of str
-        ``channel_layers(model)``.
-    named : iterable of str
-        The layers that a setting names.
-    """
+    """Return named layers with the attention that is chosen along."""
     behind = {name: f"{name}.out_proj" for name in known}
     packed = {name for name, out in behind.items() if out in set(known)}
     named = set(named)
@@ -166,24 +140,7 @@ def with_attention(known: Iterable[str], named: Iterable[str]) -> set[str]:
 
 
 def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: str) -> int:
-    """Return how many the layers without an override have to give, so that all together give ``total``.
-
-    Parameters
-    ----------
-    total : int
-        What is to go in all.
-    sizes : dict of str to int
-        Size of every chosen layer or group.
-    fixed : dict of str to int
-        What the overrides take.
-    what : str
-        The unit, for the message.
-
-    Raises
-    ------
-    OutOfReach
-        If the total cannot be reached; the message names the limit.
-    """
+    """Return how many the layers without an override have to give, so that all together give ``total``."""
     everything, taken = sum(sizes.values()), sum(fixed.values())
     free = sum(size for name, size in sizes.items() if name not in fixed)
     rest = total - taken

@@ -124,24 +124,7 @@ if hasattr(aten, "_fused_rms_norm"):
 
 
 def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor, notes: Notes | None = None) -> list[Tensor]:
-    """Return the outputs that the smaller model has to give.
-
-    Parameters
-    ----------
-    zeroed : nn.Module
-        The dense model with everything that goes set to zero, in evaluation mode.
-    plan : Removal
-        What goes.
-    x : Batch or Tensor
-        The input.
-    notes : Notes, optional
-        Of the form that the input has, where it is not that of the example.
-
-    Returns
-    -------
-    list of Tensor
-        As the model's outputs.
-    """
+    """Return the outputs that the smaller model has to give."""
     with torch.no_grad(), _passing_by(zeroed, plan), nullcontext() if zeroes_do(plan, notes) else as_smaller(zeroed, plan, notes):
         return answers_of(answer(zeroed, x))
 
@@ -164,17 +147,7 @@ def _passing_by(model: nn.Module, plan: Removal) -> Iterator[None]:
 
 @contextmanager
 def as_smaller(zeroed: nn.Module, plan: Removal, notes: Notes | None = None) -> Iterator[None]:
-    """Let one forward pass of a model in which everything that goes is zero compute what the smaller model does.
-
-    Parameters
-    ----------
-    zeroed : nn.Module
-        In evaluation mode.
-    plan : Removal
-        What goes.
-    notes : Notes, optional
-        As for :func:`reference`.
-    """
+    """Let one forward pass of a model in which everything that goes is zero compute what the smaller model does."""
     mode = _Reference(plan, notes or plan.graph.facts.notes)
     # with any torch-function mode on, attention takes the path whose single operations can be seen
     with locating(zeroed, mode.enter), BaseTorchFunctionMode(), mode:

@@ -82,13 +82,7 @@ def prove(
 
 
 def require(proof: Proof) -> Proof:
-    """Return a proof that passed.
-
-    Raises
-    ------
-    ProofError
-        If it did not: the surgery must not be handed out.
-    """
+    """Return a proof that passed."""
     if not proof.passed:
         raise ProofError(
             f"removing these channels does not give what zeroing them gives{f' (form of input: {proof.worst})' if proof.worst else ''}: "

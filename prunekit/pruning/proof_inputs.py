@@ -36,16 +36,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, cha
     variance a deep residual network reaches 1e8, and float32 no longer tells right from wrong); norms and statistics are far from neutral.
     What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone. Fake quantisation is off.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    seed : int
-        Of the noise.
-    like_own : bool
-        Give each tensor its own mean and deviation instead: for models that are made for small weights.
-    channels_last : bool
-        Lay weights of four axes out with the second one last, as torch convolves soonest.
+    ``channels_last``: lay weights of four axes out with the second one last, as torch convolves soonest.
     """
     # parameters are filled below: their values are not copied first
     memo: dict[int, object] = {id(b): b.detach().clone() for b in model.buffers() if type(b) is Tensor}
@@ -203,15 +194,7 @@ _FOUND: WeakKeyDictionary[ChannelGraph, tuple[int, ...]] = WeakKeyDictionary()
 
 
 def smallest(model: nn.Module, graph: ChannelGraph) -> tuple[int, ...]:
-    """Return the shape of a sample, its sides halved as often as the model runs the same operations in the same order of every module.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    graph : ChannelGraph
-        Of its couplings, which tells what it does on a sample of its own size.
-    """
+    """Return the shape of a sample, its sides halved as often as the model runs the same operations in the same order of every module."""
     shape = graph.input_shape
     if isinstance(shape, InputForm) or sum(graph.macs.values()) < LEAST_MACS:
         return shape
@@ -226,15 +209,6 @@ def at_once(model: nn.Module, graph: ChannelGraph, inputs: Callable[[tuple[int, 
     """Return the smallest input there may be and what a model makes of it, if that pass itself runs the operations of its own size.
 
     No copy without values is made and run to find that out: of a small model that takes longer than the pass.
-
-    Parameters
-    ----------
-    model : nn.Module
-        With values.
-    graph : ChannelGraph
-        Of its couplings.
-    inputs : callable
-        ``shape of a sample -> Batch``.
     """
     shape, listing = graph.input_shape, Listing()
     candidates = [] if isinstance(shape, InputForm) or graph in _FOUND else list(_halved(shape))

@@ -100,24 +100,12 @@ def _measured(output: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Way:
-    """How both models are run.
+    """How both models are run."""
 
-    Attributes
-    ----------
-    kind : torch.dtype or None
-        What they compute in; None for what they are.
-    repeatable : bool
-        Whether each pass starts from the same state and draws the same random numbers.
-    like_own : bool
-        Whether the random weights are of the size of the model's own.
-    channels_last : bool
-        Whether convolutions have their channels last: soonest, but a view of what comes out may not exist then.
-    """
-
-    kind: torch.dtype | None = torch.float32
-    repeatable: bool = False
-    like_own: bool = False
-    channels_last: bool = False
+    kind: torch.dtype | None = torch.float32  # what they compute in; None for what they are
+    repeatable: bool = False  # whether each pass starts from the same state and draws the same random numbers
+    like_own: bool = False  # whether the random weights are of the size of the model's own
+    channels_last: bool = False  # whether convolutions have their channels last: soonest, but a view of what comes out may not exist then
 
 
 QUICK, PLAIN = Way(channels_last=True), Way()

@@ -25,29 +25,7 @@ Made = TypeVar("Made", bound=Removal)
 
 
 def proved(model: nn.Module, make: Callable[[], Made], samples: Batch | None = None) -> tuple[Made, Proof | None]:
-    """Return a plan with its proof, made again without what stands in the way of one.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model.
-    make : callable
-        Makes the plan, of the couplings as :func:`prunekit.pruning.trace` returns them at that time.
-    samples : Batch, optional
-        As for the proof.
-
-    Returns
-    -------
-    plan : Removal
-        As it was made last.
-    proof : Proof or None
-        One that passed; None where nothing goes.
-
-    Raises
-    ------
-    ProofError
-        If no single group is to blame.
-    """
+    """Return a plan with its proof, made again without what stands in the way of one; None where nothing goes."""
     for left in reversed(range(MOST_HELD + 1)):
         plan = make()
         if plan.empty:
@@ -95,17 +73,7 @@ def tried(model: nn.Module, graph: ChannelGraph, samples: Batch | None = None) -
 
 
 def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None) -> ChannelGraph | None:
-    """Hold the group for which a plan is not proved, and all like it; return the couplings then, or None where there is none.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model.
-    plan : Removal
-        Whose proof failed.
-    samples : Batch, optional
-        As for the proof.
-    """
+    """Hold the group for which a plan is not proved, and all like it; return the couplings then, or None where there is none."""
     graph = plan.graph
 
     def failure(groups: Sequence[Group]) -> str | None:

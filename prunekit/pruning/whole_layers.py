@@ -29,30 +29,8 @@ def block_influence(
 
     Men et al. 2024, ShortGPT: Layers in Large Language Models are More Redundant Than You Expect; arXiv:2403.03853.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    data : Data or Split
-        Its training part is looked at.
-    samples, seed : int
-        How many samples, and in which order.
-    blocks : sequence of str, optional
-        Modules that give a tensor of their input's shape; left out, the blocks of the model's chain, each of which takes what the one
-        before gives.
-
-    Returns
-    -------
-    dict of str to float
-        Block to influence; 0 for one that changes nothing but the length. The cosine is that of all features at one place of one sample:
-        the channels of a picture, the last axis of anything else.
-
-    Raises
-    ------
-    PruningError
-        If the model has no chain of blocks.
-    DataError
-        If there are no samples.
+    Block to influence; 0 for one that changes nothing but the length. The cosine is that of all features at one place of one sample: the
+    channels of a picture, the last axis of anything else.
     """
     if data is None:
         raise DataError("block influence looks at training data: pass data=..., or name the blocks that go")
@@ -97,22 +75,7 @@ def least_influential(influence: dict[str, float], count: int) -> tuple[str, ...
 
 
 def without_layers(model: nn.Module, names: Collection[str]) -> nn.Module:
-    """Return a copy of a model of transformers without some of its layers; what stays is numbered anew, and its configuration says so.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    names : collection of str
-        Layers, by the names of their modules.
-
-    Raises
-    ------
-    PruningError
-        If there is no such layer, or none would stay.
-    ModelError
-        If the model has no list of layers.
-    """
+    """Return a copy of a model of transformers without some of its layers; what stays is numbered anew, and its configuration says so."""
     small: Any = copied(model)
     where, layers = layers_of(small)
     known = tuple(f"{where}.{i}" for i in range(len(layers)))

@@ -24,15 +24,7 @@ def removed_mask(shape: tuple[int, ...], keeps: Keeps) -> Tensor:
 
 
 def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
-    """Return a dense copy of a model in which everything that a plan removes is zero.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    plan : Removal
-        What goes.
-    """
+    """Return a dense copy of a model in which everything that a plan removes is zero."""
     dense = copied(model)
     Zeroing(dense, plan).set(0.0)
     return dense

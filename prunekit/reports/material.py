@@ -114,13 +114,7 @@ def images_of(comparison: Comparison) -> DataId | None:
 
 
 def split_of(comparison: Comparison) -> Any:
-    """Return the images on which runs are compared, loaded, with the names of their classes.
-
-    Returns
-    -------
-    tuple
-        The split and the names; None where there are no data.
-    """
+    """Return the split on which runs are compared, loaded, and the names of its classes; None where there are no data."""
     name = images_of(comparison)
     if name is None:
         return None

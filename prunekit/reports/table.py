@@ -47,41 +47,21 @@ NOTHING, UNMEASURED = "–", "not measured"
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure as it stands in the table.
+    """One figure as it stands in the table."""
 
-    Attributes
-    ----------
-    text, note : str
-        The figure, and what stands small below it.
-    best : bool
-        Whether no other run is better.
-    """
-
-    text: str = NOTHING
+    text: str = NOTHING  # text, note: the figure, and what stands small below it
     note: str = ""
-    best: bool = False
+    best: bool = False  # whether no other run is better
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table.
-
-    Attributes
-    ----------
-    label : str
-        What it is.
-    cells : tuple of Cell
-        The dense model's, then one for each run.
-    how : str
-        ``measured``, ``counted`` or ``estimated``.
-    mark : str
-        ``≠`` for a setting that differs, ``(≠)`` where that follows from another one.
-    """
+    """One row of the table."""
 
     label: str
-    cells: tuple[Cell, ...]
-    how: str = ""
-    mark: str = ""
+    cells: tuple[Cell, ...]  # the dense model's, then one for each run
+    how: str = ""  # ``measured``, ``counted`` or ``estimated``
+    mark: str = ""  # ``≠`` for a setting that differs, ``(≠)`` where that follows from another one
 
 
 def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[Row]]:

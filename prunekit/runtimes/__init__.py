@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from prunekit.runtimes.session import Files, Session
 
 _HOME = {
-    "checking": ("Check", "check"),
+    "checking": ("Check", "check", "evaluate_session"),
     "export": ("export_onnx", "load_exporter"),
     "quantise": ("calibration_samples", "quantise_linear", "quantise_onnx"),
     "session": ("Files", "Session"),
-    "session_accuracy": ("evaluate_session",),
 }
 
 __all__ = [

@@ -106,19 +106,8 @@ def _parts(x: Batch) -> list[Batch]:
 def scores_of(session: Session, x: Batch | Tensor, classes: int = 0) -> Tensor:
     """Return the class scores of a batch, [N, classes], however large its samples are.
 
-    Parameters
-    ----------
-    session : Session
-        An opened model.
-    x : Tensor, shape [N, ...], or Batch
-        It is passed on in parts of at most 16 MiB, one sample at least.
-    classes : int
-        How many the data have; 0 where nobody knows.
-
-    Raises
-    ------
-    ModelError
-        If the model gives something else than finite scores for each sample.
+    ``x`` [N, ...]: it is passed on in parts of at most 16 MiB, one sample at least; ``classes``: how many the data have; 0 where nobody
+    knows.
     """
     return finite(torch.cat([session.scores(part, classes) for part in _parts(Batch.of(x))]))
 

@@ -30,15 +30,7 @@ _ONE_BATCH = (
 
 
 class Flat(nn.Module):
-    """A model that takes its tensors one by one and gives them as one tuple, whatever nest it knows: exporters know few containers.
-
-    Parameters
-    ----------
-    model : nn.Module
-        As it is called by its task.
-    inputs : Batch
-        The nest that it takes.
-    """
+    """A model that takes its tensors one by one and gives them as one tuple, whatever nest it knows: exporters know few containers."""
 
     def __init__(self, model: nn.Module, inputs: Batch) -> None:
         super().__init__()
@@ -57,13 +49,7 @@ class Flat(nn.Module):
 
 
 class GatheredBag(nn.Module):
-    """A bag of embeddings whose rows are looked up at once and added up: exporters write torch's own as a loop over samples.
-
-    Parameters
-    ----------
-    bag : nn.EmbeddingBag
-        Which answers itself where bags are of several lengths, or the largest value of each counts.
-    """
+    """A bag of embeddings whose rows are looked up at once and added up: exporters write torch's own as a loop over samples."""
 
     def __init__(self, bag: nn.EmbeddingBag) -> None:
         super().__init__()

@@ -30,15 +30,7 @@ def load_onnxruntime() -> Any:
 
 
 class OnnxSession(Session):
-    """An ONNX file in ONNX Runtime, on the CPU.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    threads : int
-        Within an operator; operators run one after the other.
-    """
+    """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path, threads: int) -> None:
         onnxruntime = load_onnxruntime()
@@ -65,13 +57,7 @@ class OnnxSession(Session):
 
 
 def fed(x: Inputs, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Return a batch as arrays by the names that a file gives its inputs, floats as float32.
-
-    Raises
-    ------
-    RuntimeFault
-        If the file does not take as many.
-    """
+    """Return a batch as arrays by the names that a file gives its inputs, floats as float32."""
     tensors = [tensor for _, tensor in Batch.of(x).named_tensors()]
     if len(tensors) != len(names):
         raise RuntimeFault(f"the file takes {plural(len(names), 'input')} ({', '.join(names)}), and {words_of(x)} were given")

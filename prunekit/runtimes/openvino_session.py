@@ -48,15 +48,7 @@ def load_openvino() -> Any:
 
 
 class OpenVinoSession(Session):
-    """An ONNX file in OpenVINO, on the CPU, compiled once for each shape of the input.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    threads : int
-        Of one forward pass.
-    """
+    """An ONNX file in OpenVINO, on the CPU, compiled once for each shape of the input."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self.openvino = load_openvino()

@@ -30,13 +30,7 @@ LEAST_ZEROS = 0.5
 
 
 class SparseLinear(nn.Module):
-    """A linear layer with weights in CSR: ``(W x^T + b)^T``, the product in the order that torch's sparse kernel is made for.
-
-    Parameters
-    ----------
-    dense : nn.Linear
-        Whose weights it takes over, zeros left out.
-    """
+    """A linear layer with weights in CSR: ``(W x^T + b)^T``, the product in the order that torch's sparse kernel is made for."""
 
     def __init__(self, dense: nn.Linear) -> None:
         super().__init__()
@@ -68,19 +62,7 @@ def _zeros(module: nn.Linear) -> float:
 
 
 class TorchSession(Session):
-    """A torch module that is run as it is.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In eval mode; belongs to the session.
-    device : str
-        ``cpu`` or ``cuda``.
-    dtype : torch.dtype
-        Of weights and input.
-    memory_format : torch.memory_format
-        Of weights and input.
-    """
+    """A torch module that is run as it is."""
 
     def __init__(
         self,
@@ -144,13 +126,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def opened_model(files: Files, threads: int, device: str) -> nn.Module:
-    """Read the model and set torch's threads for this process.
-
-    Raises
-    ------
-    RuntimeFault
-        If there is no such device.
-    """
+    """Read the model and set torch's threads for this process."""
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeFault("there is no CUDA device on this machine: choose the CPU")
     if torch.get_num_threads() != threads:

@@ -24,21 +24,10 @@ def matched(found: Mapping[str, Floats], objects: Mapping[str, Floats], ranges: 
     A detection takes the object that it overlaps most among those that are free. Crowds, and objects whose area is outside of a range, need
     not be found: a detection that takes one of these, or that is outside of the range itself and takes none, counts for nothing.
 
-    Parameters
-    ----------
-    found : mapping
-        ``boxes`` [n, 4], ``scores`` [n] and ``labels`` [n] of the detections.
-    objects : mapping
-        ``boxes`` [m, 4] and ``labels`` [m], and where known ``crowd`` [m] and ``area`` [m] (else that of the box).
-    ranges : ndarray, shape [sizes, 2]
-        Areas from and to which objects belong to a size.
-    classes : int
-
-    Returns
-    -------
-    tuple of ndarray
-        For each size and detection bits [sizes, n]: the lowest ten say at which thresholds it hits, the next ten where it counts for
-        nothing; and how many objects of each class have to be found, [sizes, classes].
+    ``found``: ``boxes`` [n, 4], ``scores`` [n] and ``labels`` [n] of the detections; ``objects``: ``boxes`` [m, 4] and ``labels`` [m], and
+    where known ``crowd`` [m] and ``area`` [m] (else that of the box); ``ranges`` [sizes, 2]: areas from and to which objects belong to a
+    size. For each size and detection bits [sizes, n]: the lowest ten say at which thresholds it hits, the next ten where it counts for
+    nothing; and how many objects of each class have to be found, [sizes, classes].
     """
     boxes, scores, labels = (found[name] for name in ("boxes", "scores", "labels"))
     there, kinds = objects["boxes"].reshape(-1, 4), objects["labels"].reshape(-1).astype(np.int64)
@@ -89,12 +78,8 @@ def _overlaps(boxes: Floats, objects: Floats, crowd: NDArray[np.bool_]) -> Float
 class AveragePrecision:
     """Average precision from what was matched, for any weights of the pictures.
 
-    Parameters
-    ----------
-    scores, kinds, bits : ndarray, shape [pictures, detections]
-        Scores (below 0 where there is no detection), classes, and `matched`'s bits.
-    wanted : ndarray, shape [pictures, classes]
-        How many objects there are to find.
+    ``scores``, ``kinds``, ``bits`` [pictures, detections]: scores (below 0 where there is no detection), classes, and `matched`'s bits;
+    ``wanted`` [pictures, classes]: how many objects there are to find.
     """
 
     def __init__(self, scores: Floats, kinds: Floats, bits: Whole, wanted: Floats) -> None:

@@ -17,17 +17,9 @@ ENTRIES = 2**21  # numbers that are held at a time
 def auc_by_unit(score: Floats, label: Floats, unit: Whole) -> Callable[[Whole], Floats]:
     """Return the area under the ROC curve as a function of how often each unit is drawn.
 
-    Parameters
-    ----------
-    score, label : ndarray, shape [n]
-        A positive sample's label is above 0; of two samples with one score half a pair is in order (Mann and Whitney, 1947).
-    unit : ndarray of int64, shape [n]
-        The number of each sample's unit (user).
-
-    Returns
-    -------
-    callable
-        Counts [resamples, units] -> figures [resamples]; NaN where only one class is drawn.
+    ``score``, ``label`` [n]: a positive sample's label is above 0; of two samples with one score half a pair is in order (Mann and Whitney,
+    1947); ``unit`` [n]: the number of each sample's unit (user). The function takes counts [resamples, units] and gives [resamples]; NaN
+    where only one class is drawn.
     """
     units, positive = int(unit.max()) + 1, label > 0
     if units > MOST_UNITS:
@@ -80,20 +72,9 @@ def top_k(score: Floats, label: Floats, group: Whole, k: int = 10) -> tuple[Floa
 
     Items with one score share their places: each counts as if their order were drawn at random, which is what is expected of it.
 
-    Parameters
-    ----------
-    score, label : ndarray, shape [n]
-        An item that was chosen has a label above 0.
-    group : ndarray, shape [n]
-        Whose items they are.
-    k : int
-        How many places count.
-
-    Returns
-    -------
-    tuple of ndarray, each of shape [groups], in the order of the groups' numbers
-        NDCG (Järvelin and Kekäläinen, 2002), recall (the share of what was chosen that is among the first ``k``), and how many were chosen;
-        both figures are 0 where none was.
+    ``score``, ``label`` [n]: an item that was chosen has a label above 0; ``group`` [n]: whose items they are. Returned are, each [groups],
+    NDCG (Järvelin and Kekäläinen, 2002), recall (the share of what was chosen that is among the first ``k``), and how many were chosen;
+    both figures are 0 where none was.
     """
     _, unit = np.unique(group, return_inverse=True)
     sizes = np.bincount(unit)

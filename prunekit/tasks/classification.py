@@ -25,13 +25,7 @@ Scores = Callable[[Any, int], "Tensor"]
 
 
 def scores_in(output: Any, samples: int) -> Tensor:
-    """Return the class scores in a model's output: its first floating table with a row for each sample, [samples, classes].
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
+    """Return the class scores in a model's output: its first floating table with a row for each sample, [samples, classes]."""
     from prunekit.tasks.nested import named_tensors  # noqa: PLC0415 (a task's name and metrics need no torch)
 
     tensors = dict(named_tensors(output, OUTPUT))
@@ -43,13 +37,7 @@ def scores_in(output: Any, samples: int) -> Tensor:
 
 
 def checked_labels(labels: Tensor, scores: Tensor) -> Tensor:
-    """Return labels as int64 beside their class scores, or say what is wrong with them.
-
-    Raises
-    ------
-    DataError
-        If there is not one integer label for each sample, or a label is not in ``0..classes - 1``.
-    """
+    """Return labels as int64 beside their class scores, or say what is wrong with them."""
     samples, classes = scores.shape
     if labels.ndim != 1 or len(labels) != samples or labels.is_floating_point():
         raise DataError(f"need one integer label for each of {samples} samples; got {labels.dtype} of shape {list(labels.shape)}")

@@ -60,17 +60,10 @@ class ObjectDetection(BaseTask):
     Targets are a mapping for each picture: ``boxes`` [n, 4], corners in pixels, ``labels`` [n] from 0, and where the data say so ``crowd``
     [n] and ``area`` [n]. Detections are those of score 0.01 or more, at most 100 a picture; of two of one class that overlap by an IoU of
     more than 0.6 the surer one counts (`prunekit.tasks.detector_forms`).
-
-    Parameters
-    ----------
-    classes : int
-        How many there are; 0 where the data have not said.
-    areas : tuple of float
-        Areas up to which objects count as small and as medium.
     """
 
-    classes: int = 0
-    areas: tuple[float, float] = COCO_AREAS
+    classes: int = 0  # how many there are; 0 where the data have not said
+    areas: tuple[float, float] = COCO_AREAS  # areas up to which objects count as small and as medium
 
     @property
     def identity(self) -> str:
@@ -105,13 +98,7 @@ class ObjectDetection(BaseTask):
         return form_of(model).heads(model, batch)
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
-        """Return the model's own loss, else that of dense detectors without anchors (`prunekit.tasks.detection_loss`).
-
-        Raises
-        ------
-        DataError
-            If targets are not boxes and labels for each picture, or a label is outside the model's classes.
-        """
+        """Return the model's own loss, else that of dense detectors without anchors (`prunekit.tasks.detection_loss`)."""
         from prunekit.tasks.detectors import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_for(output).loss(output, batch)
@@ -134,13 +121,6 @@ class ObjectDetection(BaseTask):
         Columns ``score`` and ``class`` hold a place for each of 100 detections (score -1 where there is none), ``hit_SIZE`` at which of ten
         thresholds of IoU it hits an object of that size, or counts for nothing, as bits (`prunekit.statistics.average_precision.matched`),
         and ``target_SIZE`` how many objects of each class there are to hit.
-
-        Raises
-        ------
-        ModelError
-            If scores or boxes hold NaN or infinity.
-        DataError
-            If targets are not boxes and labels for each picture, or a label is outside the classes.
         """
         from prunekit.tasks.detector_forms import check_classes, objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)
 

@@ -31,20 +31,9 @@ def pairwise_giou(a: Tensor, b: Tensor) -> Tensor:
 def assigned(scores: Tensor, boxes: Tensor, points: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Assign places of one picture to objects.
 
-    Parameters
-    ----------
-    scores : Tensor, shape [places, classes]
-        Logits.
-    boxes : Tensor, shape [places, 4]
-    points : Tensor, shape [places, 2]
-        Where each place is in the picture.
-    target : mapping
-        ``boxes`` [objects, 4] and ``labels`` [objects].
-
-    Returns
-    -------
-    tuple of Tensor
-        Which places got an object, which object each of these got, and the score it should have for that object's class, 0 to 1.
+    ``scores`` [places, classes]: logits; ``boxes`` [places, 4]; ``points`` [places, 2]: where each place is in the picture; ``target``:
+    ``boxes`` [objects, 4] and ``labels`` [objects]. Which places got an object, which object each of these got, and the score it should
+    have for that object's class, 0 to 1.
     """
     from torchvision.ops import box_iou  # noqa: PLC0415 (slow to import)
 
@@ -73,8 +62,6 @@ def dense_loss(scores: Tensor, boxes: Tensor, points: Tensor, targets: Sequence[
 
     Where the places are, ``points``, is [places, 2] or differs from picture to picture, [pictures, places, 2].
 
-    References
-    ----------
     Feng et al. 2021, TOOD: task-aligned one-stage object detection; Rezatofighi et al. 2019, Generalized intersection over union.
     """
     wanted, overlap = torch.zeros_like(scores), scores.new_zeros(())

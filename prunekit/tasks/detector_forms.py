@@ -23,20 +23,11 @@ SCORES, BOXES, POINTS = "scores", "boxes", "points"
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a model found in one picture, the surest first.
+    """What a model found in one picture, the surest first."""
 
-    Attributes
-    ----------
-    boxes : Tensor, shape [n, 4]
-        Corners x1, y1, x2, y2 in pixels of the picture as the model gets it.
-    scores : Tensor, shape [n]
-    labels : Tensor of int64, shape [n]
-        Classes from 0.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
+    boxes: Tensor  # [n, 4]: corners x1, y1, x2, y2 in pixels of the picture as the model gets it
+    scores: Tensor  # [n]
+    labels: Tensor  # [n]: classes from 0
 
 
 class DetectorForm(Protocol):
@@ -194,13 +185,7 @@ def check_classes(output: Any, classes: int) -> None:
 
 
 def objects_of(batch: Batch, classes: int = 0) -> list[dict[str, Tensor]]:
-    """Return the targets of a batch, a mapping for each picture, checked.
-
-    Raises
-    ------
-    DataError
-        If a picture has no mapping with ``boxes`` [n, 4] and ``labels`` [n], a box is of no area, or a label outside the classes.
-    """
+    """Return the targets of a batch, a mapping for each picture, checked."""
     targets = batch.targets
     if isinstance(targets, Mapping):  # as many in each picture, so that they were stacked
         targets = [{name: each[row] for name, each in targets.items()} for row in range(batch.samples)]

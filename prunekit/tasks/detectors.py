@@ -23,13 +23,7 @@ def form_of(model: nn.Module) -> DetectorForm:
 
 
 def form_for(output: Any) -> DetectorForm:
-    """Return the form that reads an output.
-
-    Raises
-    ------
-    ModelError
-        If none does.
-    """
+    """Return the form that reads an output."""
     found = next((form for form in FORMS if form.reads(output)), None)
     if found is None:
         raise ModelError(f"nobody knows where in this output, a {type(output).__name__}, boxes and scores are: is it a detector's?")

@@ -30,15 +30,7 @@ def outside(index: int, rows: int) -> str:
 
 
 def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
-    """Return which index no embedding of a model has, where that stopped its forward pass, and what to do; "" where it was something else.
-
-    Parameters
-    ----------
-    error : BaseException
-        What the pass raised: the frames of its traceback hold the embedding and what it was asked for.
-    model, batch
-        What ran, and on what.
-    """
+    """Return which index no embedding of a model has, where that stopped its forward pass, and what to do; else ""."""
     from torch import Tensor, nn  # noqa: PLC0415 (a task's name and metrics need no torch)
 
     trace, found = error.__traceback__, None

@@ -23,20 +23,9 @@ class InputForm(tuple[int, ...]):
     """Inputs of any form; it reads as the shape of one sample of the first floating tensor among them.
 
     Two forms are equal where names, shapes and types of their tensors are.
-
-    Attributes
-    ----------
-    example : Batch
-        Inputs that the model accepts.
-
-    Examples
-    --------
-    >>> form = InputForm.of({"x": torch.zeros(2, 5), "kind": torch.tensor([0, 3])})
-    >>> tuple(form), form.inputs(4)
-    ((5,), Batch(4 samples: x [4, 5] float32, kind [4] int64))
     """
 
-    example: Batch
+    example: Batch  # inputs that the model accepts
 
     @classmethod
     def of(cls, inputs: Any) -> InputForm:
@@ -95,15 +84,9 @@ class InputForm(tuple[int, ...]):
 
 
 class SampleShape(tuple[int, ...]):
-    """The shape of one float sample of data, which it equals; it remembers a few samples, for models that take no noise.
+    """The shape of one float sample of data, which it equals; it remembers a few samples, for models that take no noise."""
 
-    Attributes
-    ----------
-    example : Batch
-        The first samples.
-    """
-
-    example: Batch
+    example: Batch  # the first samples
 
     @classmethod
     def of(cls, batch: Batch, shape: Sequence[int]) -> SampleShape:
@@ -114,13 +97,7 @@ class SampleShape(tuple[int, ...]):
 
 
 def form_of(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return what a model takes: as its factory's example says, else as the shape of one float tensor.
-
-    Raises
-    ------
-    ModelError
-        If nobody says it.
-    """
+    """Return what a model takes: as its factory's example says, else as the shape of one float tensor."""
     if isinstance(shape, InputForm):
         return shape
     given = told(model, "example")

@@ -10,26 +10,14 @@ PASS = "pass"
 
 @dataclass(frozen=True)
 class Phase:
-    """One thing that a model's time is measured for.
+    """One thing that a model's time is measured for."""
 
-    Attributes
-    ----------
-    name, title : str
-        In JSON, and as people read it; the title of a plain forward pass is empty.
-    unit, units : str
-        What throughput counts: "image", "images".
-    each_token : bool
-        Whether every token of a text counts, or the text as one.
-    cached : bool
-        Whether one token is read after those whose keys and values are given.
-    """
-
-    name: str
+    name: str  # name, title: in JSON, and as people read it; the title of a plain forward pass is empty
     title: str
-    unit: str
+    unit: str  # unit, units: what throughput counts: "image", "images"
     units: str
-    each_token: bool = False
-    cached: bool = False
+    each_token: bool = False  # whether every token of a text counts, or the text as one
+    cached: bool = False  # whether one token is read after those whose keys and values are given
 
     def count(self, batch: int, length: int) -> int:
         """Return how many units one forward pass deals with."""

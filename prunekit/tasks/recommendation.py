@@ -132,13 +132,7 @@ class Recommendation(BaseTask):
     """
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
-        """Return the binary cross-entropy, the mean over samples.
-
-        Raises
-        ------
-        DataError, ModelError
-            If labels are not 0 or 1 for each sample, or there is not one logit for each.
-        """
+        """Return the binary cross-entropy, the mean over samples."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         logits, labels = self._pair(output, batch)
@@ -159,15 +153,7 @@ class Recommendation(BaseTask):
         return (cross - entropy) * temperature**2
 
     def observe(self, output: Any, batch: Batch) -> Observations:
-        """Return the columns ``score`` (the logit) and ``label``, grouped by users where there are any.
-
-        Raises
-        ------
-        ModelError
-            If the logits hold NaN or infinity.
-        DataError
-            As for `loss`.
-        """
+        """Return the columns ``score`` (the logit) and ``label``, grouped by users where there are any."""
         logits, labels = self._pair(output, batch)
         check_finite(logits)
         return Observations.of(score=logits, label=labels, groups=self._users(batch))
@@ -246,13 +232,7 @@ class Recommendation(BaseTask):
         return Ranking("Top five", logits.detach().double().sigmoid().cpu().numpy(), labels.cpu().numpy() > 0, tuple(called), FIRST)
 
     def _logits(self, output: Any, batch: Batch) -> Tensor:
-        """Return the logits [n] among an output, corrected for how candidates were drawn.
-
-        Raises
-        ------
-        ModelError
-            If there is not one for each sample.
-        """
+        """Return the logits [n] among an output, corrected for how candidates were drawn."""
         named, n = self.tensors(output), batch.samples
         fitting = {name: each for name, each in named.items() if each.is_floating_point() and each.ndim and each.numel() == n == len(each)}
         known = [name for name in NAMES if name in fitting]

@@ -91,13 +91,7 @@ class Segmentation(BaseTask):
     """
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
-        """Return the cross-entropy, the mean over pixels that have a class; an auxiliary head's counts for `AUXILIARY`.
-
-        Raises
-        ------
-        DataError, ModelError
-            If labels are not one class for each pixel, or outside the model's classes; or the output holds no scores of pixels.
-        """
+        """Return the cross-entropy, the mean over pixels that have a class; an auxiliary head's counts for `AUXILIARY`."""
         scores, labels = self._pair(output, batch)
         loss = _cross_entropy(scores, labels)
         auxiliary = self.tensors(output).get("aux") if isinstance(output, Mapping) else None
@@ -117,15 +111,7 @@ class Segmentation(BaseTask):
         return divergence * temperature**2
 
     def observe(self, output: Any, batch: Batch) -> Observations:
-        """Return pixels by class: ``intersection.k`` (labelled and predicted k), ``union.k`` (one or both) and ``target.k`` (labelled k).
-
-        Raises
-        ------
-        ModelError
-            If the scores hold NaN or infinity.
-        DataError
-            As for `loss`.
-        """
+        """Return pixels by class k: ``intersection.k`` (labelled and predicted), ``union.k`` (one or both) and ``target.k``."""
         import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         scores, labels = self._pair(output, batch)
@@ -180,13 +166,7 @@ class Segmentation(BaseTask):
         return torch.stack([move(Mask(each), IGNORED).as_subclass(torch.Tensor) for each, move in zip(targets, moves, strict=True)])
 
     def _scores(self, output: Any) -> Tensor:
-        """Return the scores of pixels in an output, [N, classes, h, w].
-
-        Raises
-        ------
-        ModelError
-            If there are none.
-        """
+        """Return the scores of pixels in an output, [N, classes, h, w]."""
         named = self.tensors(output)
         if all(name in named for name in QUERIES):
             return _of_queries(*(named[name].float() for name in QUERIES))

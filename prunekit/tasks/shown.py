@@ -23,78 +23,40 @@ def named(names: Sequence[str]) -> Callable[[int], str]:
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample as people see it: a picture, a text, or fields with their values; the first that is there is drawn.
+    """A sample as people see it: a picture, a text, or fields with their values; the first that is there is drawn."""
 
-    Attributes
-    ----------
-    picture : ndarray of uint8, shape [H, W, C], optional
-    text : str
-    fields : mapping of str to str
-    truth : Answer, optional
-        What should be answered, where that is drawn as answers are: boxes, or the class of each pixel.
-    """
-
-    picture: NDArray[np.uint8] | None = None
+    picture: NDArray[np.uint8] | None = None  # [H, W, C]
     text: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
-    truth: Answer | None = None
+    truth: Answer | None = None  # what should be answered, where that is drawn as answers are: boxes, or the class of each pixel
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What somebody may type in place of a sample of the data.
+    """What somebody may type in place of a sample of the data."""
 
-    Attributes
-    ----------
-    label, help : str
-        Of the field.
-    lines : bool
-        Whether line breaks mean something to the model.
-    goes_on : bool
-        Whether the model writes on from it (`prunekit.tasks.base.Task.go_on`).
-    """
-
-    label: str
+    label: str  # label, help: of the field
     help: str
-    lines: bool = False
-    goes_on: bool = False
+    lines: bool = False  # whether line breaks mean something to the model
+    goes_on: bool = False  # whether the model writes on from it (`prunekit.tasks.base.Task.go_on`)
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """What turns a text into a sample of a model, and outputs into words.
+    """What turns a text into a sample of a model, and outputs into words."""
 
-    Attributes
-    ----------
-    coding : prunekit.data.tokenisers.Coding, optional
-        How text becomes ids; None where nobody names a tokeniser.
-    classes : tuple of str
-        Names, by index; numbers stand for those that have none.
-    called : callable, optional
-        From the inputs of a sample, by name, to what it is called.
-    """
-
-    coding: Any = None
-    classes: tuple[str, ...] = ()
-    called: Callable[[Mapping[str, Any]], str] | None = None
+    coding: Any = None  # how text becomes ids; None where nobody names a tokeniser
+    classes: tuple[str, ...] = ()  # names, by index; numbers stand for those that have none
+    called: Callable[[Mapping[str, Any]], str] | None = None  # from the inputs of a sample, by name, to what it is called
 
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """An answer that gives each of several things a share of one: drawn as bars, one model's beside another's.
+    """An answer that gives each of several things a share of one: drawn as bars, one model's beside another's."""
 
-    Attributes
-    ----------
-    what : str
-        What the things are, as a heading: "Class", "Next token".
-    shares : ndarray of float64, shape [n]
-    name : callable
-        From the index of a thing to what it is called.
-    """
-
-    what: str
-    shares: NDArray[np.float64]
-    name: Callable[[int], str]
+    what: str  # what the things are, as a heading: "Class", "Next token"
+    shares: NDArray[np.float64]  # [n]
+    name: Callable[[int], str]  # from the index of a thing to what it is called
 
     @property
     def best(self) -> int:
@@ -115,27 +77,14 @@ class Bars:
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """An answer that finds objects in a picture: drawn as boxes over it.
-
-    Attributes
-    ----------
-    boxes : ndarray of float, shape [n, 4]
-        Left, top, right and bottom, in pixels of the picture that is shown.
-    classes : ndarray of int64, shape [n]
-    scores : ndarray of float64, shape [n]
-        How sure the model is of each, the surest first; 1 for objects that are known.
-    name : callable
-        From a class to what it is called.
-    threshold : float
-        Objects of a lower score are left out of ``boxes``; what the screen says beside them.
-    """
+    """An answer that finds objects in a picture: drawn as boxes over it."""
 
     what: ClassVar[str] = "Objects"
-    boxes: NDArray[np.float64]
-    classes: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    name: Callable[[int], str]
-    threshold: float = 0.0
+    boxes: NDArray[np.float64]  # [n, 4]: left, top, right and bottom, in pixels of the picture that is shown
+    classes: NDArray[np.int64]  # [n]
+    scores: NDArray[np.float64]  # [n]: how sure the model is of each, the surest first; 1 for objects that are known
+    name: Callable[[int], str]  # from a class to what it is called
+    threshold: float = 0.0  # objects of a lower score are left out of ``boxes``; what the screen says beside them
 
     @property
     def said(self) -> str:
@@ -146,18 +95,10 @@ class Boxes:
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """An answer that gives each pixel a class: drawn as colours over the picture.
-
-    Attributes
-    ----------
-    classes : ndarray of int64, shape [H, W]
-        Negative where a pixel counts as none.
-    name : callable
-        From a class to what it is called.
-    """
+    """An answer that gives each pixel a class: drawn as colours over the picture."""
 
     what: ClassVar[str] = "Class of each pixel"
-    classes: NDArray[np.int64]
+    classes: NDArray[np.int64]  # [H, W]: negative where a pixel counts as none
     name: Callable[[int], str]
 
     @property
@@ -175,27 +116,13 @@ class ClassMap:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """An answer that orders candidates: drawn as the first of them, one model's beside another's.
-
-    Attributes
-    ----------
-    what : str
-        A heading: "Top five".
-    shares : ndarray of float64, shape [n]
-        How likely each candidate is chosen.
-    right : ndarray of bool, shape [n]
-        Which of them were.
-    names : tuple of str
-        What each is called.
-    most : int
-        How many of the order are shown.
-    """
+    """An answer that orders candidates: drawn as the first of them, one model's beside another's."""
 
     what: str
-    shares: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    shares: NDArray[np.float64]  # [n]: how likely each candidate is chosen
+    right: NDArray[np.bool_]  # [n]: which of them were
     names: tuple[str, ...]
-    most: int = 5
+    most: int = 5  # how many of the order are shown
 
     @property
     def first(self) -> list[int]:
@@ -215,18 +142,10 @@ function there."""
 
 @dataclass(frozen=True)
 class Continuation:
-    """A text with which a model goes on.
+    """A text with which a model goes on."""
 
-    Attributes
-    ----------
-    text : str
-        What it writes, without what was given.
-    how : str
-        How each token is chosen, in words.
-    """
-
-    text: str
-    how: str
+    text: str  # what it writes, without what was given
+    how: str  # how each token is chosen, in words
 
 
 def visible(token: str) -> str:

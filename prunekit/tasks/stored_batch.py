@@ -19,26 +19,14 @@ MOST_DEEP = 32
 
 
 def flattened(batch: Batch, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a batch's inputs by number, and their nest as plain values.
-
-    Raises
-    ------
-    DataError
-        If something else than tensors, tuples, lists, dicts and plain values is among them.
-    """
+    """Return the tensors of a batch's inputs by number, and their nest as plain values."""
     tensors: dict[str, Tensor] = {}
     args, kwargs = ([_plain(each, tensors, prefix) for each in parts] for parts in (batch.args, batch.kwargs.values()))
     return tensors, {"args": args, "kwargs": dict(zip(batch.kwargs, kwargs, strict=True)), "samples": batch.samples}
 
 
 def nested(tensors: Mapping[str, Tensor], nest: Any) -> Batch:
-    """Return the batch of which `flattened` made these.
-
-    Raises
-    ------
-    DataError
-        If they do not fit each other: they may come from anybody.
-    """
+    """Return the batch of which `flattened` made these."""
     try:
         args = tuple(_grown(each, tensors, 0) for each in nest["args"])
         kwargs = {str(name): _grown(each, tensors, 0) for name, each in nest["kwargs"].items()}
@@ -56,13 +44,7 @@ def write(batch: Batch, path: Path) -> None:
 
 
 def read(path: Path) -> Batch:
-    """Read what `write` wrote.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged.
-    """
+    """Read what `write` wrote."""
     try:
         with safe_open(str(path), framework="pt") as file:
             nest = json.loads((file.metadata() or {})[NEST])

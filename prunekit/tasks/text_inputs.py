@@ -84,13 +84,7 @@ class TextInputs(BaseTask):
     """Of a text that is too long, whether its end is read; else its beginning."""
 
     def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
-        """Return a text as one sample, as long as the data's own at most, and which part of a longer one is read.
-
-        Raises
-        ------
-        DataError
-            If it is empty, nobody names a tokeniser, or the tokeniser gives none or ids that the model's embedding does not hold.
-        """
+        """Return a text as one sample, as long as the data's own at most, and which part of a longer one is read."""
         import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         from prunekit.tasks.batch import Batch  # noqa: PLC0415
@@ -117,13 +111,7 @@ class TextInputs(BaseTask):
         return 0 if ids is None or ids.ndim < 2 else ids.shape[1]
 
     def at_length(self, batch: Batch, length: int) -> Batch:
-        """Return texts cut, or repeated, to so many tokens each, and with them masks and all else that has an entry for each token.
-
-        Raises
-        ------
-        TaskError
-            If the inputs hold no ids, or the length is below 1.
-        """
+        """Return texts cut, or repeated, to so many tokens each, and with them masks and all else that has an entry for each token."""
         known = self.length(batch)
         if not known:
             return super().at_length(batch, length)
@@ -138,12 +126,6 @@ class TextInputs(BaseTask):
         return replace(batch.map(cut), targets=None)
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
-        """Return what the model makes of a batch.
-
-        Raises
-        ------
-        ModelError
-            If an id is outside the rows of the embedding, or the model does not run on it.
-        """
+        """Return what the model makes of a batch."""
         check_ids(model, batch)
         return super().forward(model, batch)

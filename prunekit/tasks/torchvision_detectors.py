@@ -76,13 +76,7 @@ class TorchvisionForm:
         return Answer(found, made if teaching else {}, seen.levels, seen.same)
 
     def loss(self, output: Answer, batch: Batch) -> Tensor:
-        """Return the sum of a model's own losses.
-
-        Raises
-        ------
-        ModelError
-            If the output has none.
-        """
+        """Return the sum of a model's own losses."""
         if not output.losses:
             raise ModelError("this detector computes its losses itself: run it with gradients on, on pictures with their boxes")
         return torch.stack([each.reshape(()) for each in output.losses.values()]).sum()
@@ -104,23 +98,12 @@ class TorchvisionForm:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a detector of torchvision gives.
-
-    Attributes
-    ----------
-    found : list of Detections
-    losses : dict of str to Tensor
-        Its own, while it learns.
-    levels : list of Tensor, shape [N, C, H, W]
-        Features under the heads.
-    same : list of Tensor
-        What the heads give for every place, in shapes that do not depend on widths.
-    """
+    """What a detector of torchvision gives."""
 
     found: list[Detections]
-    losses: dict[str, Tensor]
-    levels: list[Tensor]
-    same: list[Tensor]
+    losses: dict[str, Tensor]  # its own, while it learns
+    levels: list[Tensor]  # [N, C, H, W]: features under the heads
+    same: list[Tensor]  # what the heads give for every place, in shapes that do not depend on widths
 
 
 def learns(model: nn.Module, kind: str) -> bool:

@@ -63,13 +63,7 @@ class TransformersForm:
         return SetOfBoxes(found[LOGITS], found[BOXES], not focal, found["loss"])
 
     def loss(self, output: SetOfBoxes, batch: Batch) -> Tensor:
-        """Return the model's own loss.
-
-        Raises
-        ------
-        ModelError
-            If the output has none.
-        """
+        """Return the model's own loss."""
         if output.loss is None:
             raise ModelError("this detector computes its loss itself: run it with gradients on, on pictures with their boxes")
         return output.loss

@@ -22,12 +22,7 @@ LONGEST = 500
 class MLflow:
     """A run of MLflow, through its client: nothing global is set.
 
-    Parameters
-    ----------
-    where : str
-        A tracking URI, a folder (for an SQLite file and the artifacts), or "" for MLflow's own choice (``MLFLOW_TRACKING_URI``).
-    name : str
-        Of the run.
+    ``where``: a tracking URI, a folder (for an SQLite file and the artifacts), or "" for MLflow's own choice (``MLFLOW_TRACKING_URI``).
     """
 
     def __init__(self, where: str, name: str) -> None:
@@ -69,13 +64,8 @@ def _name(text: str) -> str:
 class WandB:
     """A run of Weights & Biases.
 
-    Parameters
-    ----------
-    where : str
-        A project, or TEAM/PROJECT; "" for ``prunekit``. Whether it goes over the network ``WANDB_MODE`` says, and to which folder
-        ``WANDB_DIR``.
-    name : str
-        Of the run.
+    ``where``: a project, or TEAM/PROJECT; "" for ``prunekit``. Whether it goes over the network ``WANDB_MODE`` says, and to which folder
+    ``WANDB_DIR``.
     """
 
     def __init__(self, where: str, name: str) -> None:
@@ -102,15 +92,7 @@ class WandB:
 
 
 class TensorBoard:
-    """Event files of TensorBoard; artifacts are copied beside them.
-
-    Parameters
-    ----------
-    where : str
-        Their folder; "" for one of the run under ``runs``.
-    name : str
-        Of the run.
-    """
+    """Event files of TensorBoard; artifacts are copied beside them. ``where``: their folder; "" for one of the run under ``runs``."""
 
     def __init__(self, where: str, name: str) -> None:
         writer: Any = importlib.import_module("torch.utils.tensorboard").SummaryWriter

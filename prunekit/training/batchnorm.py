@@ -127,21 +127,11 @@ NO_NORMS = "this model has no BatchNorm, so there are no statistics to measure a
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the statistics of BatchNorm moved: medians over all channels.
+    """How far the statistics of BatchNorm moved: medians over all channels."""
 
-    Attributes
-    ----------
-    mean : float
-        Of the means, in standard deviations.
-    deviation : float
-        Of the standard deviations, as a share of them.
-    channels : int
-        How many.
-    """
-
-    mean: float
-    deviation: float
-    channels: int
+    mean: float  # of the means, in standard deviations
+    deviation: float  # of the standard deviations, as a share of them
+    channels: int  # how many
 
     @classmethod
     def between(cls, before: nn.Module, after: nn.Module) -> Shift | None:
@@ -181,15 +171,7 @@ class Shift:
 
 
 def brought(dense: Evaluation, pruned: Evaluation, recalibrated: Evaluation, shift: Shift | None) -> str:
-    """Say what recalibration brought and, where that is nothing, why.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> one = Accuracy.of(np.ones(100, dtype=bool))
-    >>> brought(one, one, one, Shift(0.01, 0.02, 96)).partition(": ")[2]
-    'the statistics hardly changed: the means moved by 0.01 standard deviations, these by 2 % (medians of 96 channels)'
-    """
+    """Say what recalibration brought and, where that is nothing, why."""
     gain, lost = compare(pruned, recalibrated), compare(dense, pruned)
     said = f"Recalibrating BatchNorm brought {gain.sentence()} on the same {gain.n:,} images"
     moved = "" if shift is None else shift.sentence()

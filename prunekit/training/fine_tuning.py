@@ -31,33 +31,15 @@ PLAIN = "how this model was trained is not known: its images are not shifted or 
 
 @dataclass(frozen=True, eq=False)
 class Tuner:
-    """A recovery with the images, the teacher and the recipe that it needs: made once for all steps of a schedule.
-
-    Attributes
-    ----------
-    recovery : Recovery
-        The setting.
-    images : TrainingSamples
-        What is learned from.
-    validation : Split or None
-        What the epoch is chosen by.
-    recipe : TrainRecipe or None
-        How the model was trained.
-    moves : tuple of int and bool, optional
-        How far its pictures were shifted then, and whether mirrored.
-    teacher : nn.Module or None
-        An own copy of the dense model, where its predictions are learned from.
-    task : Task
-        Whose loss is made small, and whose headline metric chooses the epoch.
-    """
+    """A recovery with the images, the teacher and the recipe that it needs: made once for all steps of a schedule."""
 
     recovery: Recovery
-    images: TrainingSamples
-    validation: Any
-    recipe: TrainRecipe | None
-    moves: tuple[int, bool] | None
-    teacher: nn.Module | None
-    task: Task
+    images: TrainingSamples  # what is learned from
+    validation: Any  # what the epoch is chosen by
+    recipe: TrainRecipe | None  # how the model was trained
+    moves: tuple[int, bool] | None  # how far its pictures were shifted then, and whether mirrored
+    teacher: nn.Module | None  # an own copy of the dense model, where its predictions are learned from
+    task: Task  # whose loss is made small, and whose headline metric chooses the epoch
 
     @classmethod
     def of(cls, recovery: Recovery, data: Any, dense: nn.Module | None, *others: nn.Module) -> Tuner:

@@ -31,21 +31,11 @@ MOST_POINTS = 40  # drawn for each epoch
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment of a recovery.
+    """One moment of a recovery."""
 
-    Attributes
-    ----------
-    epoch : float
-        Epochs of fine-tuning that went before.
-    sparsity : float
-        Share removed by then.
-    lr : float
-        Learning rate of the step that follows.
-    """
-
-    epoch: float
-    sparsity: float
-    lr: float
+    epoch: float  # epochs of fine-tuning that went before
+    sparsity: float  # share removed by then
+    lr: float  # learning rate of the step that follows
 
 
 def planned(model: nn.Module, spec: PruneSpec, recovery: Recovery, images: int) -> list[Moment]:

@@ -52,24 +52,12 @@ def _class_name(data: Any, label: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSamples:
-    """Training samples with their targets, by index.
+    """Training samples with their targets, by index."""
 
-    Attributes
-    ----------
-    size : int
-        How many there are.
-    take : callable
-        From indices (int64, [n]) to a batch.
-    fill : Tensor, shape [C]
-        Of images, normalised black: what comes in at the border of a shifted one.
-    source : split
-        Whose samples they are: it may name a task, or how many classes there are.
-    """
-
-    size: int
-    take: Callable[[Tensor], Batch]
-    fill: Tensor
-    source: Any = None
+    size: int  # how many there are
+    take: Callable[[Tensor], Batch]  # from indices (int64, [n]) to a batch
+    fill: Tensor  # [C]: of images, normalised black: what comes in at the border of a shifted one
+    source: Any = None  # whose samples they are: it may name a task, or how many classes there are
 
     @classmethod
     def of(cls, split: Any) -> TrainingSamples:
@@ -123,18 +111,10 @@ def black(split: Any, first: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random shifts and mirrors.
+    """Random shifts and mirrors."""
 
-    Parameters
-    ----------
-    shift : int
-        Largest shift in pixels, in either direction.
-    flip : bool
-        Whether each image is mirrored with probability one half.
-    """
-
-    shift: int = 0
-    flip: bool = False
+    shift: int = 0  # largest shift in pixels, in either direction
+    flip: bool = False  # whether each image is mirrored with probability one half
 
     @classmethod
     def of(cls, *models: nn.Module | None) -> Augmentation:

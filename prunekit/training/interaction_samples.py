@@ -27,29 +27,16 @@ NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 
 @dataclass(frozen=True)
 class InteractionRecipe(CardRecipe):
-    """AdamW under a learning rate that rises linearly and falls as a cosine, binary cross-entropy.
-
-    Parameters
-    ----------
-    epochs, batch_size, seed : int
-    max_lr : float
-        Peak of the learning rate.
-    warmup : int
-        Steps in which it rises.
-    weight_decay : float
-        Of linear layers.
-    table_decay : float
-        Of embedding tables, whose rows are many and rarely seen.
-    """
+    """AdamW under a learning rate that rises linearly and falls as a cosine, binary cross-entropy."""
 
     said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "binary cross-entropy"}
 
     epochs: int
     batch_size: int
-    max_lr: float
-    warmup: int
-    weight_decay: float
-    table_decay: float
+    max_lr: float  # peak of the learning rate
+    warmup: int  # steps in which it rises
+    weight_decay: float  # of linear layers
+    table_decay: float  # of embedding tables, whose rows are many and rarely seen
     seed: int = 0
 
 

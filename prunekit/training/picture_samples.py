@@ -31,35 +31,18 @@ VISIBLE = 0.5
 
 @dataclass(frozen=True)
 class PictureRecipe(CardRecipe):
-    """AdamW under a learning rate that rises linearly and falls as a cosine.
-
-    Parameters
-    ----------
-    epochs, batch_size, seed : int
-    max_lr : float
-        Peak of the learning rate.
-    warmup : int
-        Steps in which it rises.
-    weight_decay : float
-        Of weights; biases and norms do not decay.
-    clip : float
-        Largest norm of the gradient.
-    shift : int
-        Pictures move up to so many pixels, drawn anew each time; the border is repeated.
-    colours : bool
-        Channels change places, and half of the pictures become their negative.
-    """
+    """AdamW under a learning rate that rises linearly and falls as a cosine."""
 
     said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine"}
 
     epochs: int
     batch_size: int = 32
-    max_lr: float = 2e-3
-    warmup: int = 200
-    weight_decay: float = 0.05
-    clip: float = 10.0
-    shift: int = 0
-    colours: bool = False
+    max_lr: float = 2e-3  # peak of the learning rate
+    warmup: int = 200  # steps in which it rises
+    weight_decay: float = 0.05  # of weights; biases and norms do not decay
+    clip: float = 10.0  # largest norm of the gradient
+    shift: int = 0  # pictures move up to so many pixels, drawn anew each time; the border is repeated
+    colours: bool = False  # channels change places, and half of the pictures become their negative
     seed: int = 0
 
 
@@ -94,21 +77,7 @@ def fit_pictures(
     checkpoint: Path | None = None,
     say: Say = print,
 ) -> tuple[nn.Module, float]:
-    """Train a new module on annotated pictures and return it, in eval mode, with the minutes that took.
-
-    Parameters
-    ----------
-    build : callable
-        Returns the untrained module.
-    split : AnnotatedSplit
-    task : Task
-        Whose loss it is.
-    recipe : PictureRecipe
-    checkpoint : Path, optional
-        File that is written after each epoch, and gone on from.
-    say : callable
-        Is told how far it is.
-    """
+    """Train a new module on annotated pictures and return it, in eval mode, with the minutes that took."""
     begin, spent, first = time.monotonic(), 0.0, 0
     torch.manual_seed(recipe.seed)
     model = build().train()

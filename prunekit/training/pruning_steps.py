@@ -44,19 +44,7 @@ Kept = dict[str, tuple[int, ...]]
 
 
 class Shrinking:
-    """The cuts of one structured schedule.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        The setting of the last cut.
-    data : Data or None
-        For criteria that look at training data.
-    shape : tuple of int
-        Shape of one sample.
-    """
+    """The cuts of one structured schedule."""
 
     def __init__(self, model: nn.Module, spec: PruneSpec, data: Any, shape: tuple[int, ...]) -> None:
         self.dense, self.spec, self.data, self.shape = model, spec, data, shape

@@ -25,27 +25,15 @@ NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 
 @dataclass(frozen=True)
 class TableRecipe(CardRecipe):
-    """AdamW under a one-cycle learning rate, mean squared error on standardised targets.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the training rows, and rows a step.
-    max_lr : float
-        Peak of the one-cycle schedule (Smith and Topin, 2018).
-    weight_decay : float
-        Decoupled (Loshchilov and Hutter, 2019).
-    seed : int
-        Seed of the weights, the order of the rows and the dropout.
-    """
+    """AdamW under a one-cycle learning rate, mean squared error on standardised targets."""
 
     said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "OneCycleLR, cosine", "loss": "mean squared error"}
 
-    epochs: int
+    epochs: int  # epochs, batch_size: passes over the training rows, and rows a step
     batch_size: int
-    max_lr: float
-    weight_decay: float
-    seed: int = 0
+    max_lr: float  # peak of the one-cycle schedule (Smith and Topin, 2018)
+    weight_decay: float  # decoupled (Loshchilov and Hutter, 2019)
+    seed: int = 0  # seed of the weights, the order of the rows and the dropout
 
 
 def trained(name: str, epochs: int | None = None) -> tuple[nn.Module, dict[str, Any], float]:

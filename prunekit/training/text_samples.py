@@ -26,51 +26,23 @@ NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 
 @dataclass(frozen=True)
 class TextRecipe(CardRecipe):
-    """AdamW under a learning rate that rises linearly and falls as a cosine, cross-entropy.
-
-    Parameters
-    ----------
-    batch_size : int
-        Texts or windows a step.
-    max_lr : float
-        Peak of the learning rate.
-    warmup : int
-        Steps in which it rises.
-    last_lr : float
-        Share of the peak at which it ends.
-    weight_decay, beta2 : float
-        Of AdamW (Loshchilov and Hutter, 2019).
-    epochs : int
-        Passes over the training texts; 0 where ``steps`` count.
-    steps : int
-        Steps on windows that begin anywhere in the training text.
-    decay_all : bool
-        Biases and norms decay, too.
-    label_smoothing : float
-        Share of the target spread over all classes.
-    hidden_tokens : float
-        Share of tokens that are replaced by the unknown one, drawn anew each time.
-    clip : float
-        Largest norm of the gradient.
-    seed : int
-        Seed of the weights, the order and the dropout.
-    """
+    """AdamW under a learning rate that rises linearly and falls as a cosine, cross-entropy."""
 
     said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "cross-entropy"}
 
-    batch_size: int
-    max_lr: float
-    warmup: int
-    last_lr: float
-    weight_decay: float
+    batch_size: int  # texts or windows a step
+    max_lr: float  # peak of the learning rate
+    warmup: int  # steps in which it rises
+    last_lr: float  # share of the peak at which it ends
+    weight_decay: float  # weight_decay, beta2: of AdamW (Loshchilov and Hutter, 2019)
     beta2: float
-    epochs: int = 0
-    steps: int = 0
-    decay_all: bool = False
-    label_smoothing: float = 0.0
-    hidden_tokens: float = 0.0
-    clip: float = 1.0
-    seed: int = 0
+    epochs: int = 0  # passes over the training texts; 0 where ``steps`` count
+    steps: int = 0  # steps on windows that begin anywhere in the training text
+    decay_all: bool = False  # biases and norms decay, too
+    label_smoothing: float = 0.0  # share of the target spread over all classes
+    hidden_tokens: float = 0.0  # share of tokens that are replaced by the unknown one, drawn anew each time
+    clip: float = 1.0  # largest norm of the gradient
+    seed: int = 0  # seed of the weights, the order and the dropout
 
 
 def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.Module, dict[str, Any], float]:

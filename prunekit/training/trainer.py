@@ -33,19 +33,7 @@ from sample_models.augment import Shrink
 
 
 class Loop:
-    """A model in training; it is owned, and changes.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Written to.
-    images : TrainingSamples
-        What is learned from.
-    course : Course
-        How.
-    masks : mapping of str to BoolTensor, optional
-        Layer name to mask; weights where it is False are held at zero.
-    """
+    """A model in training; it is owned, and changes."""
 
     def __init__(self, model: nn.Module, images: TrainingSamples, course: Course, masks: Mapping[str, Tensor] | None = None) -> None:
         flat = any(isinstance(module, nn.Conv2d) for module in model.modules())

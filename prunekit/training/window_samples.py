@@ -37,20 +37,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Cycle:
-    """A rise and fall of the learning rate, from the averaged weights of the cycle before.
-
-    Parameters
-    ----------
-    max_lr : float
-    windows : tuple of Window
-        One kind after another.
-    brightness, contrast : float
-        Shares by which they differ at most.
-    """
+    """A rise and fall of the learning rate, from the averaged weights of the cycle before."""
 
     max_lr: float
-    windows: tuple[Window, ...]
-    brightness: float
+    windows: tuple[Window, ...]  # one kind after another
+    brightness: float  # brightness, contrast: shares by which they differ at most
     contrast: float
 
     @property
@@ -109,21 +100,7 @@ def fit_windows(
     checkpoint: Path | None = None,
     say: Say = print,
 ) -> tuple[nn.Module, float]:
-    """Train a new module on windows of pictures and return it, in eval mode, with the minutes that took.
-
-    Parameters
-    ----------
-    build : callable
-        Returns the untrained module.
-    split : MaskSplit
-    classes : int
-        How many there are.
-    recipe : WindowRecipe
-    checkpoint : Path, optional
-        File that is written after each cycle, and gone on from.
-    say : callable
-        Is told how far it is.
-    """
+    """Train a new module on windows of pictures and return it, in eval mode, with the minutes that took."""
     begin, spent, first = time.monotonic(), 0.0, 0
     torch.manual_seed(recipe.seed)
     averaged = build()

@@ -10,26 +10,13 @@ class Page:
     """One page of the dashboard.
 
     The package under ``prunekit/ui`` that bears the name of a script in ``pages/`` declares it as ``PAGE``; the name is the address, too.
-
-    Attributes
-    ----------
-    title, icon, about : str
-        In the navigation: its name, a Material symbol, and what stands there when one points at it.
-    section : str
-        What it is grouped under.
-    question, sentence : str
-        Its heading: what it answers, and one sentence on that.
-    visits : tuple of str
-        Addresses under which it is drawn while the server warms up: nothing on them is measured before somebody asks for it.
-    order : int
-        Its place in the navigation; the first page is the one without a name in the address.
     """
 
-    title: str
-    icon: str
-    about: str
-    section: str
-    question: str
-    sentence: str
-    visits: tuple[str, ...] = ("",)
-    order: int = 1000
+    title: str  # its name in the navigation
+    icon: str  # a Material symbol
+    about: str  # what stands there when one points at it
+    section: str  # what it is grouped under
+    question: str  # its heading: what it answers
+    sentence: str  # one sentence on that
+    visits: tuple[str, ...] = ("",)  # addresses under which it is drawn while the server warms up: nothing on them is measured unasked
+    order: int = 1000  # its place in the navigation; the first page is the one without a name in the address

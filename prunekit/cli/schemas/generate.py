@@ -24,13 +24,7 @@ ANY_KEY = "*"
 
 
 class Definitions:
-    """Schemas of classes by name, each described once.
-
-    Parameters
-    ----------
-    strict : bool
-        Refuse keys that are not described, as tests do; what reads a file of a later prunekit should not.
-    """
+    """Schemas of classes by name, each described once; ``strict`` ones refuse keys that are not described, as tests do."""
 
     def __init__(self, strict: bool = False) -> None:
         self.strict, self.known = strict, dict[str, Schema]()

@@ -29,13 +29,7 @@ ELEMENT = 8  # operations that writing one element is worth beside arithmetic
 
 
 class Working:
-    """A copy of a model in which every module call goes through one place.
-
-    Attributes
-    ----------
-    model : nn.Module
-        The copy, in eval mode.
-    """
+    """A copy of a model in which every module call goes through one place. ``model``: the copy, in eval mode."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = copied(model).eval().requires_grad_(False)
@@ -72,31 +66,17 @@ class Working:
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module.
+    """One call of a module."""
 
-    Attributes
-    ----------
-    path, module : tuple of int, str
-        Its place in the tree of calls, and the module's name.
-    parent : int
-        Index of the call around it; -1 for the model's own.
-    start, end : int
-        Times.
-    outputs : tuple of (int, int), or None
-        Storage of each tensor that it returned, with the storage's bytes; None where it returned something that cannot be handed out again.
-    cost : float
-        Operations inside, roughly.
-    created, written : set of int
-        Storages that came to life inside; storages that were written to inside.
-    """
-
-    path: Path
+    path: Path  # path, module: its place in the tree of calls, and the module's name
     module: str
-    parent: int
-    start: int
+    parent: int  # index of the call around it; -1 for the model's own
+    start: int  # start, end: times
     end: int = -1
+    # storage of each tensor that it returned, with the storage's bytes; None where it returned something that cannot be handed out again
     outputs: tuple[tuple[int, int], ...] | None = None
-    cost: float = 0.0
+    cost: float = 0.0  # operations inside, roughly
+    # created, written: storages that came to life inside; storages that were written to inside
     created: set[int] = field(default_factory=set)
     written: set[int] = field(default_factory=set)
 
@@ -113,26 +93,12 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """One forward pass.
+    """One forward pass."""
 
-    Attributes
-    ----------
-    calls : tuple of Call
-        In the order in which they began; the model's own first.
-    ops : tuple of Op
-        In order.
-    state : dict of str to int
-        Storage of each parameter and buffer, under all its names.
-    inputs : frozenset of int
-        Storage of the samples.
-    samples : int
-        Size of the batch.
-    """
-
-    calls: tuple[Call, ...]
+    calls: tuple[Call, ...]  # in the order in which they began; the model's own first
     ops: tuple[Op, ...]
-    state: dict[str, int]
-    inputs: Storages
+    state: dict[str, int]  # storage of each parameter and buffer, under all its names
+    inputs: Storages  # storage of the samples
     samples: int
 
     @property

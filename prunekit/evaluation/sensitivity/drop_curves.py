@@ -19,29 +19,13 @@ LEAST = 0.02  # and so much more than the median layer: of accuracy points, of a
 
 @dataclass(frozen=True)
 class DropCurve:
-    """Quality that one layer costs, in the headline metric's own unit, which never falls as more of it goes.
-
-    Attributes
-    ----------
-    name : str
-        The layer or group.
-    sparsities : ndarray of float, shape [k]
-        What was measured, ascending from 0: shares of the layer's weights or of the group's channels.
-    drops : ndarray of float, shape [k]
-        What is lost against the dense model on the same samples, not falling, whichever direction is better.
-    measured : ndarray of float, shape [k]
-        The same as it was measured: chance makes it fall here and there, and negative where a model answers better.
-    params, macs : ndarray of float, shape [k]
-        What is saved.
-    size : int
-        Number of weights or channels.
-    """
+    """Quality that one layer costs, in the headline metric's own unit, which never falls as more of it goes."""
 
     name: str
-    sparsities: Floats
-    drops: Floats
-    measured: Floats
-    params: Floats
+    sparsities: Floats  # [k]: what was measured, ascending from 0: shares of the layer's weights or of the group's channels
+    drops: Floats  # [k]: what is lost against the dense model on the same samples, not falling, whichever direction is better
+    measured: Floats  # [k]: the same as it was measured: chance makes it fall here and there, and negative where a model answers better
+    params: Floats  # params, macs: [k]: what is saved
     macs: Floats
     size: int
 
@@ -57,8 +41,6 @@ def drop_curve(layer: LayerSensitivity, dense: float) -> DropCurve:
     Noise makes accuracy rise here and there as more is removed. The regression pools such points, so that no lucky point is taken for a
     gain, and a drop below 0 counts as none.
 
-    References
-    ----------
     Barlow, Bartholomew, Bremner, Brunk 1972, Statistical inference under order restrictions (pool adjacent violators).
     """
     from scipy.optimize import isotonic_regression  # noqa: PLC0415 (slow to import)
@@ -84,8 +66,6 @@ def fragile(found: Sensitivity) -> dict[str, str]:
     A layer stands out where its drop, on average over the measured sparsities, is more than three robust standard deviations (1.4826
     times the median absolute deviation) and at least 2 points of accuracy above that of the median layer.
 
-    References
-    ----------
     Leys et al. 2013, Detecting outliers: do not use standard deviation around the mean, use absolute deviation around the median, J. Exp.
     Soc. Psychol. 49.
     """

@@ -27,15 +27,6 @@ def faster_form(model: nn.Module, x: Batch, changed: Collection[str]) -> nn.Modu
 
     A norm is folded where it reads what a convolution gives and nobody else does. Zeros of the convolution's weight are zeros of the folded
     one, so that the same masks serve; norms that a change touches stay as they are.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    x : Batch
-        Some samples: answers must agree on them within 1e-4 of the largest value.
-    changed : collection of str
-        Parameters and buffers, by their names in the state dict, that are to be zeroed.
     """
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return model

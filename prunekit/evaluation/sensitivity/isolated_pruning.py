@@ -27,45 +27,25 @@ from prunekit.pruning.zeroed_model import removed_mask
 
 @dataclass(frozen=True)
 class Cutting:
-    """What goes at one sparsity of one layer or group.
+    """What goes at one sparsity of one layer or group."""
 
-    Attributes
-    ----------
-    requested, sparsity : float
-        Share asked for and share that goes: of the layer's weights, or of the group's removable channels.
-    removed : int
-        Weights or channels that go; weights that are zero already among them.
-    params, macs : int
-        Parameters and MACs of the whole model that are saved: those of the weights that become zero, or of the smaller model.
-    """
-
+    # requested, sparsity: share asked for and share that goes: of the layer's weights, or of the group's removable channels
     requested: float
     sparsity: float
-    removed: int
+    removed: int  # weights or channels that go; weights that are zero already among them
+    # params, macs: parameters and MACs of the whole model that are saved: those of the weights that become zero, or of the smaller model
     params: int
     macs: int
 
 
 class Alone(ABC):
-    """One layer or group that can be pruned alone.
-
-    Attributes
-    ----------
-    name : str
-        The layer's, or the group's.
-    layers : tuple of str
-        Layers that shrink together; the layer itself where single weights go.
-    params, macs : int
-        Parameters (weights and biases) of these layers, and their MACs for one sample.
-    cuttings : tuple of Cutting
-        By ascending sparsity.
-    """
+    """One layer or group that can be pruned alone."""
 
     name: str
-    layers: tuple[str, ...]
-    params: int
+    layers: tuple[str, ...]  # layers that shrink together; the layer itself where single weights go
+    params: int  # params, macs: parameters (weights and biases) of these layers, and their MACs for one sample
     macs: int
-    cuttings: tuple[Cutting, ...]
+    cuttings: tuple[Cutting, ...]  # by ascending sparsity
 
     @property
     @abstractmethod

@@ -18,17 +18,7 @@ def most_within(drops: Sequence[Floats], gains: Sequence[Floats], allowed: float
 
     The multiple-choice knapsack, solved exactly on drops that are rounded up to a 4,000th of what is allowed.
 
-    Parameters
-    ----------
-    drops, gains : sequence of ndarray of float
-        By layer: what each option costs and saves; the first option costs nothing.
-    allowed : float
-        Total drop.
-
-    Returns
-    -------
-    ndarray of int
-        Index of the option of each layer. The sum of the drops is at most ``allowed``.
+    Index of the option of each layer. The sum of the drops is at most ``allowed``.
     """
     costs = [_cells(d, allowed) for d in drops]
     best, picks = np.zeros(CELLS + 1), []
@@ -54,10 +44,7 @@ def least_for(drops: Sequence[Floats], gains: Sequence[Floats], goal: float) -> 
 
     As :func:`most_within`, exact on what is saved rounded down to a 4,000th of the goal.
 
-    Returns
-    -------
-    ndarray of int
-        Index of the option of each layer; the last of all where the goal is out of reach.
+    Index of the option of each layer; the last of all where the goal is out of reach.
     """
     cells = [np.minimum(np.floor(g * (CELLS / goal) + 1e-9), CELLS).astype(np.int64) for g in gains]
     best, picks = np.where(np.arange(CELLS + 1) > 0, np.inf, 0.0), []  # by what is still to be saved

@@ -36,19 +36,11 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class SensitivityPoint:
-    """One layer or group at one sparsity.
-
-    Attributes
-    ----------
-    requested, sparsity, removed, params, macs
-        As for :class:`prunekit.evaluation.sensitivity.isolated_pruning.Cutting`.
-    accuracy : Accuracy
-        Of the model that is dense but for this layer or group.
-    """
+    """One layer or group at one sparsity."""
 
     requested: float
     sparsity: float
-    accuracy: Evaluation
+    accuracy: Evaluation  # of the model that is dense but for this layer or group
     removed: int
     params: int
     macs: int
@@ -61,21 +53,13 @@ class SensitivityPoint:
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """One layer or group.
-
-    Attributes
-    ----------
-    name, layers, params, macs
-        As for :class:`prunekit.evaluation.sensitivity.isolated_pruning.Alone`.
-    points : tuple of SensitivityPoint
-        By ascending sparsity.
-    """
+    """One layer or group."""
 
     name: str
     layers: tuple[str, ...]
     params: int
     macs: int
-    points: tuple[SensitivityPoint, ...]
+    points: tuple[SensitivityPoint, ...]  # by ascending sparsity
 
     @property
     def size(self) -> int:
@@ -90,32 +74,17 @@ class LayerSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Every layer or group pruned alone, on the images that have been looked at so far.
+    """Every layer or group pruned alone, on the images that have been looked at so far."""
 
-    Attributes
-    ----------
-    mode, criterion : str
-        How each was pruned.
-    split : str
-        Part of the data; empty for a bare split.
-    images, total : int
-        Images looked at so far, and in all. Accuracies are those on ``split.subset(total).subset(images)``, in its order.
-    dense : Accuracy
-        Of the dense model on the same images.
-    layers : tuple of LayerSensitivity
-        In order of definition.
-    notes : tuple of str
-        Plain sentences on what served as what.
-    """
-
-    mode: str
+    mode: str  # mode, criterion: how each was pruned
     criterion: str
-    split: str
+    split: str  # part of the data; empty for a bare split
+    # images, total: images looked at so far, and in all. Accuracies are those on ``split.subset(total).subset(images)``, in its order
     images: int
     total: int
-    dense: Evaluation
-    layers: tuple[LayerSensitivity, ...]
-    notes: tuple[str, ...] = ()
+    dense: Evaluation  # of the dense model on the same images
+    layers: tuple[LayerSensitivity, ...]  # in order of definition
+    notes: tuple[str, ...] = ()  # plain sentences on what served as what
 
     def _repr_html_(self) -> str:
         """Return it for a notebook: a row for each layer, what it loses on a ground that is the stronger the more it is."""
@@ -136,13 +105,7 @@ class Sensitivity:
         return self.images == self.total
 
     def under(self, metric: Metric) -> Sensitivity:
-        """Return the same scan in another figure of what was observed; points that leave it undefined are left out.
-
-        Raises
-        ------
-        DataError
-            If it is undefined of the dense model.
-        """
+        """Return the same scan in another figure of what was observed; points that leave it undefined are left out."""
         layers = []
         for layer in self.layers:
             points = []
@@ -160,13 +123,7 @@ class Sensitivity:
 
 
 def chosen_split(data: Any, split: str | None) -> tuple[Any, str, tuple[str, ...]]:
-    """Return the part of the data to choose by, its name, and a sentence where it is not the validation part.
-
-    Raises
-    ------
-    DataError
-        If there is no such part.
-    """
+    """Return the part of the data to choose by, its name, and a sentence where it is not the validation part."""
     if not hasattr(data, "test"):
         return data, "", ()
     if split is None and data.validation is None:
@@ -200,48 +157,8 @@ def sensitivity(
     The images come in chunks, each a stratified part of all, so that the picture is whole from the first chunk on and its intervals
     shrink. What comes before a pruned layer is computed once for a batch and replayed (:class:`.replay.Replay`).
 
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    data : Data or Split
-        What accuracy is measured on; its training part serves the criteria that look at data.
-    spec : PruneSpec, optional
-        Mode (unstructured or structured), criterion, seed, samples and layers; :func:`.isolated_pruning.alone` says what counts.
-        In mode "structured" the channels of a group are zeroed with all that surgery would take, and norms look at those that stay: what
-        surgery is proved equal to.
-    sparsities : sequence of float
-        Of each layer or group; 10 % to 90 % by default.
-    split : {"validation", "test", "train"}, optional
-        The validation part by default, the test part where there is none.
-    images : int
-        So many images at most, by the split's fixed stratified choice; 0 for all.
-    budget_bytes : int
-        Most memory for what is replayed: 2 GiB.
-    batch_size : int
-        Most images at a time.
-    task : Task or str, optional
-        Whose headline metric is told; left out, that of the model and its data.
-    start : Sensitivity, optional
-        What was measured before, to go on from.
-    report : callable
-        Called with the picture so far after each chunk.
-    progress : Progress, optional
-        Told how far the work is; cancelled, it stops before the next batch.
-    elsewhere : callable, optional
-        Measures batches of images, each on its own, as `scan_of` of the same arguments would.
-
-    Returns
-    -------
-    Sensitivity
-        Over all images.
-
-    Raises
-    ------
-    PrunekitError
-        If the setting or the data do not fit the model, or ``start`` is of another setting.
-    Cancelled
-        If ``progress`` was cancelled; what was reported stands.
+    ``split``: {"validation", "test", "train"}: the validation part by default, the test part where there is none; ``images``: so many
+    images at most, by the split's fixed stratified choice; 0 for all.
     """
     progress = Progress.of(progress)
     spec = spec or PruneSpec()

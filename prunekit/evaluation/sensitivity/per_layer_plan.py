@@ -23,21 +23,7 @@ def counter(
 ) -> Callable[[Mapping[str, float]], tuple[int, int]]:
     """Return what counts parameters and MACs that go when groups are pruned together; exact, and no tensor is touched.
 
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model.
-    spec : PruneSpec
-        The structured setting that sensitivity was measured for.
-    shape : tuple of int
-        Shape of one sample.
-    data : Data, optional
-        For criteria that look at training data.
-
-    Returns
-    -------
-    callable
-        From sparsities by group to parameters and MACs.
+    From sparsities by group to parameters and MACs.
     """
     ranking = ChannelRanking.of(model, for_each(model, spec), trace(model, shape), data)
     singles = {g.id: replace(ranking, groups=(g,), scores={g.id: ranking.scores[g.id]}) for g in ranking.groups}
@@ -59,29 +45,7 @@ def counter(
 def together(  # noqa: PLR0917 (what was measured and is wanted, and the model for it)
     found: Sensitivity, targets: Mapping[str, float], spec: PruneSpec, model: nn.Module, shape: tuple[int, ...], data: Any = None
 ) -> PruneSpec:
-    """Return the setting that carries out targets for layers or groups, nothing else touched.
-
-    Parameters
-    ----------
-    found : Sensitivity
-        Tells the sizes of the layers or groups.
-    targets : mapping of str to float
-        Sparsity by layer or group; those at 0 stay whole.
-    spec : PruneSpec
-        Where mode, criterion, seed and samples come from.
-    model : nn.Module
-        The dense model.
-    shape : tuple of int
-        Shape of one sample.
-    data : Data, optional
-        For criteria that look at training data.
-
-    Returns
-    -------
-    PruneSpec
-        With an override for each layer, and the total that they make up. In structured mode a layer that shrinks in two ways (attention
-        by heads and by dimensions of each) has one override: the share of its outputs that both targets leave, however the two share it.
-    """
+    """Return the setting that carries out targets for layers or groups, nothing else touched."""
     going = [layer for layer in found.layers if targets.get(layer.name, 0.0) > 0]
     removed = sum(round(targets[layer.name] * layer.size) for layer in going)
     stay: dict[str, float] = {}

@@ -67,33 +67,10 @@ class _Keep:
 class Replay(Generic[Found]):
     """A model of which single parts are zeroed, over and over, on the same batches.
 
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; never written to, a copy does the work.
-    x : Batch or Tensor
-        Some samples as the model takes them: they show what it does.
-    ask : callable
-        ``(model, batch)`` -> what is wanted of the model's answer, such as its class scores or what a task observes.
-    changes : sequence of iterables of str
-        For each change the names, in the state dict, of what it zeroes.
-    budget_bytes : int
-        Most that kept outputs may take: 2 GiB. For this the batch is made smaller, down to 16 samples; beyond it what saves least for its
-        bytes is computed again instead of being kept. What a pass itself takes comes on top.
-    batch_size : int
-        Most samples at a time.
-
-    Attributes
-    ----------
-    batch_size : int
-        Samples at a time that fit.
-    reason : str
-        Why nothing is replayed and every pass is a whole one; empty where outputs are replayed.
-
-    Raises
-    ------
-    ModelError
-        If the model does not run on such samples.
+    ``ask`` takes a model and a batch and returns what is wanted of the answer. ``changes`` are the names, in the state dict, of what each
+    change zeroes. ``budget_bytes`` is the most that kept outputs may take: for this the batch is made smaller, down to 16 samples
+    (``batch_size`` fits); beyond it what saves least for its bytes is computed again. ``reason`` says why nothing is replayed; "" where
+    outputs are.
     """
 
     def __init__(

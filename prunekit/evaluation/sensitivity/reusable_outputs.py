@@ -17,18 +17,10 @@ from prunekit.evaluation.sensitivity.call_trace import Storages, Watched
 
 @dataclass(frozen=True)
 class Reuse:
-    """What one change of the model leaves to be replayed.
+    """What one change of the model leaves to be replayed."""
 
-    Attributes
-    ----------
-    calls : tuple of int
-        Indices of the calls that are replayed.
-    needed : frozenset of int
-        Storages that something running looks at.
-    """
-
-    calls: tuple[int, ...]
-    needed: Storages
+    calls: tuple[int, ...]  # indices of the calls that are replayed
+    needed: Storages  # storages that something running looks at
 
 
 def frontier(watched: Watched, names: Iterable[str]) -> int | None:

@@ -25,21 +25,8 @@ FIRST, CHUNK = 128, 1024  # samples until the first picture; most samples from o
 class Seen:
     """What is observed of each sample, of the dense model and of each variant, as far as anybody has looked.
 
-    Parameters
-    ----------
-    size : int
-        Samples in all.
-    layers, points : int
-        Number of layers or groups, and of sparsities.
-    metric : Metric
-        What is told of them; of a proportion its one column is kept, else all that is observed.
-    labels : ndarray of int64, shape [size], optional
-        Of a classifier's samples: a first part of them is a stratified choice.
-
-    Attributes
-    ----------
-    known : ndarray of bool, shape [size]
-        Where somebody has looked.
+    Of a proportion its one column is kept, else all that is observed. ``labels`` [size] of a classifier's samples make a first part of
+    them a stratified choice; ``known`` [size] is where somebody has looked.
     """
 
     def __init__(self, size: int, layers: int, points: int, metric: Metric, labels: Indices | None = None) -> None:
@@ -105,27 +92,13 @@ def stages(total: int) -> Iterator[int]:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """The dense model and every variant of it on some samples.
+    """The dense model and every variant of it on some samples."""
 
-    Attributes
-    ----------
-    replay : Replay
-        Of the model, with a change for each row; it gives what the task observes.
-    part : Split
-        All samples.
-    rows : tuple of Alone
-        What loses what.
-    seen : Seen
-        Where it is noted.
-    units : str
-        What samples are called.
-    """
-
-    replay: Replay[Observations]
+    replay: Replay[Observations]  # of the model, with a change for each row; it gives what the task observes
     part: Any
-    rows: tuple[Alone, ...]
-    seen: Seen
-    units: str = "images"
+    rows: tuple[Alone, ...]  # what loses what
+    seen: Seen  # where it is noted
+    units: str = "images"  # what samples are called
 
     def run(self, which: Indices, progress: Progress, elsewhere: Elsewhere | None = None) -> None:
         """Measure some samples, here or where somebody says; a batch is noted as a whole or not at all."""

@@ -51,31 +51,16 @@ class LayerTarget:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Targets for all layers.
+    """Targets for all layers."""
 
-    Attributes
-    ----------
-    targets : tuple of LayerTarget
-        In order of definition.
-    drop : float
-        Sum of what each target costs alone, 0..1: estimated, not measured.
-    params, macs : float
-        Shares of the whole model that go: counted where ``counted`` says so, else the sum of what each target saves alone.
-    counted : bool
-        Whether the two were counted on the combination of all targets.
-    images : int
-        Images that the curves were measured on.
-    sentence : str
-        All of it in plain words.
-    """
-
-    targets: tuple[LayerTarget, ...]
-    drop: float
+    targets: tuple[LayerTarget, ...]  # in order of definition
+    drop: float  # sum of what each target costs alone, 0..1: estimated, not measured
+    # params, macs: shares of the whole model that go: counted where ``counted`` says so, else the sum of what each target saves alone
     params: float
     macs: float
-    counted: bool
-    images: int
-    sentence: str
+    counted: bool  # whether the two were counted on the combination of all targets
+    images: int  # images that the curves were measured on
+    sentence: str  # all of it in plain words
 
     @property
     def overrides(self) -> dict[str, float]:
@@ -125,31 +110,8 @@ def suggest(
 ) -> Suggestion:
     """Suggest how much to take from each layer, from measured curves.
 
-    Parameters
-    ----------
-    found : Sensitivity
-        What each layer costs alone.
-    drop : float, optional
-        Allowed loss of the headline metric, in its own unit (of accuracy a fraction): as much as possible goes.
-    params, macs : float, optional
-        Goal instead: share of the whole model's parameters, or of its MACs, that is to go, 0 < share < 1, at the least drop.
-    save : {"params", "macs"}
-        What goes as much as possible within an allowed drop.
-    totals : (int, int)
-        Parameters and MACs of the whole dense model.
-    counter : callable, optional
-        From sparsities by name to parameters and MACs that go when all of them are carried out together. Needed where these do not
-        add up (mode "structured": :func:`prunekit.evaluation.sensitivity.per_layer_plan.counter`); the goal is then met by count.
-
-    Returns
-    -------
-    Suggestion
-        No target lies beyond what was measured.
-
-    Raises
-    ------
-    PrunekitError
-        If not exactly one of drop, params and macs is given, or a goal is out of reach within what was measured.
+    ``drop``: allowed loss of the headline metric, in its own unit (of accuracy a fraction): as much as possible goes; ``save``: {"params",
+    "macs"}: what goes as much as possible within an allowed drop.
     """
     given = {name: value for name, value in (("drop", drop), ("params", params), ("macs", macs)) if value is not None}
     if len(given) != 1:

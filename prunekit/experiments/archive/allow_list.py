@@ -24,13 +24,7 @@ DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
 def check_graph(path: Path) -> None:
-    """Look through an ONNX file.
-
-    Raises
-    ------
-    ArchiveError
-        If it is damaged, keeps data in other files, or uses operators that are not ONNX Runtime's own.
-    """
+    """Look through an ONNX file."""
     import onnx  # noqa: PLC0415  # loaded only where it is used
 
     try:
@@ -67,22 +61,7 @@ def _tensors(graphs: list[Any], nodes: list[Any]) -> Iterator[Any]:
 
 
 def architecture_of(manifest: Manifest, store: RunStore, factory: str | None = None) -> str:
-    """Return by what the model of an archive is built here.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Of the archive.
-    store : RunStore
-        Whose runs tell which factories were used here before.
-    factory : str, optional
-        ``path/to/file.py:factory`` that the person trusts.
-
-    Raises
-    ------
-    ArchiveError
-        If the architecture is unknown, or its code is not here already: what lies in an archive is never run.
-    """
+    """Return by what the model of an archive is built here."""
     name = manifest.architecture
     if name in SAMPLES or name in FOLDERS or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in torchvision_names()):
         return name
@@ -137,17 +116,7 @@ def _known(store: RunStore) -> Iterator[str]:
 
 
 def trusted_recipe(recipe: Recipe, store: RunStore, factory: str | None = None, task: str | None = None) -> Recipe:
-    """Return a recipe that names no code but what a person named here: a stranger's word makes none run.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Out of an archive.
-    store : RunStore
-        Whose runs tell which models, tasks and data were used here before.
-    factory, task : str, optional
-        The model and the task that the person names.
-    """
+    """Return a recipe that names no code but what a person named here: a stranger's word makes none run."""
     runs = [run for run in store.runs(limit=100_000) if run.kind != "imported"]
     model, named = dict(recipe.model or {}), str((recipe.model or {}).get("task") or "")
     tasks = {str(run.model.get("task") or "") for run in runs} | {str(known.task or "") for known in registered_models()}

@@ -32,47 +32,19 @@ TAKEN = {LOADER.removesuffix(".py"), "torch", "torchvision", "timm", "transforme
 
 @dataclass(frozen=True)
 class Source:
-    """What ``load.py`` needs to build the dense architecture.
+    """What ``load.py`` needs to build the dense architecture."""
 
-    Attributes
-    ----------
-    lines : tuple of str
-        The body of a function that returns it.
-    package : str
-        What to install beside torch and safetensors; "" for nothing.
-    code : str
-        Name of the Python file that lies beside ``load.py``; "" for none.
-    text : bytes
-        What is in it.
-    adapters : str
-        The code of the classes that allow attention any number of heads and any width, or tables fewer rows than ids, and of a function
-        ``adapt`` that puts them in place; "" for none.
-    """
-
-    lines: tuple[str, ...]
-    package: str = ""
-    code: str = ""
+    lines: tuple[str, ...]  # the body of a function that returns it
+    package: str = ""  # what to install beside torch and safetensors; "" for nothing
+    code: str = ""  # name of the Python file that lies beside ``load.py``; "" for none
     text: bytes = b""
+    # the code of the classes that allow attention any number of heads and any width, or tables fewer rows than ids, and of a function
+    # ``adapt`` that puts them in place; "" for none
     adapters: str = ""
 
 
 def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
-    """Return what builds an architecture without prunekit.
-
-    Parameters
-    ----------
-    architecture : str
-        A sample, ``torchvision/NAME``, ``hf:FOLDER_OR_ID``, or ``path/to/file.py:factory``.
-    model : nn.Module
-        The run's model, of that architecture.
-    classes : int
-        How many scores it gives.
-
-    Raises
-    ------
-    ModelError
-        If the architecture is none of these, or its file is gone.
-    """
+    """Return what builds an architecture without prunekit."""
     return replace(_source_of(architecture, model, classes), adapters=adapters_of(model))
 
 

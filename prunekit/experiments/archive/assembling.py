@@ -48,13 +48,7 @@ OLDEST = (1980, 1, 1, 0, 0, 0)
 
 @contextmanager
 def draft(target: Path) -> Iterator[Path]:
-    """Give a file to write beside the target, which takes its place when all went well and goes when it did not.
-
-    Raises
-    ------
-    ArchiveError
-        If something else is in the way, or the folder cannot be written.
-    """
+    """Give a file to write beside the target, which takes its place when all went well and goes when it did not."""
     if target.exists() and not is_archive(target):
         raise ArchiveError(f"{target} exists and prunekit did not write it: name another file")
     try:
@@ -90,15 +84,6 @@ def pack(folder: Path, part: Path, progress: Progress = QUIET) -> None:
     """Write the files of a folder as a zip file.
 
     Weights that pruning has zeroed pack well; what packs so well that a reader would take it for a zip bomb is stored as it is.
-
-    Parameters
-    ----------
-    folder : Path
-        Of plain files.
-    part : Path
-        Where to; flushed to the disk, so that a full one is noticed here.
-    progress : Progress, optional
-        Looked at before each megabyte, whether to stop.
     """
     ratios = _written(folder, part, (), progress)
     dense = [name for name, ratio in ratios.items() if ratio > MOST_RATIO / 2]
@@ -136,30 +121,14 @@ NOTHING = PruneSpec(sparsity=0.0)
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """The files of an archive, but for those that torch's exporter makes.
-
-    Attributes
-    ----------
-    folder : Path
-        Where they lie.
-    opened : Opened
-        The run.
-    gathered : Gathered
-        What its forms are compared on.
-    told : dict
-        What ``result.json`` holds.
-    source : Source or None
-        What builds the architecture; None for a quantised run.
-    architecture : str
-        What the model is built from.
-    """
+    """The files of an archive, but for those that torch's exporter makes."""
 
     folder: Path
     opened: Opened
     gathered: Gathered
-    told: dict[str, Any]
-    source: Source | None
-    architecture: str
+    told: dict[str, Any]  # what ``result.json`` holds
+    source: Source | None  # what builds the architecture; None for a quantised run
+    architecture: str  # what the model is built from
 
 
 def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) -> Assembled:

@@ -39,24 +39,8 @@ def make_forms(
 ) -> dict[str, dict[str, Any]]:
     """Write ``model.onnx`` and ``model.pt2`` into a folder that holds the weights and what builds the architecture.
 
-    Parameters
-    ----------
-    folder : Path
-        As `write_folder` wrote it, ``load.py`` with it. Files of its own go into the folder above it, which is private.
-    shape : sequence of int
-        Of one sample, or an `InputForm`.
-    progress
-        As for :func:`prunekit.experiments.archive.export_run`.
-    names : sequence of str
-        Which of the two.
-    fixed : bool
-        Whether ``model.pt2`` takes one sample at a time anyway, for what reads no open axes.
-
-    Returns
-    -------
-    dict
-        Name of the file -> ``error`` (why it could not be made; ""), ``batch`` (1 where it takes one sample at a time; 0 for any) and,
-        of ``model.pt2``, ``operations`` (state name of a weight -> the nodes of its graph that take it).
+    Name of the file -> ``error`` (why it could not be made; ""), ``batch`` (1 where it takes one sample at a time; 0 for any) and, of
+    ``model.pt2``, ``operations`` (state name of a weight -> the nodes of its graph that take it).
     """
     request = folder.parent / REQUEST
     if isinstance(shape, InputForm):
@@ -126,17 +110,7 @@ def export_run(
 def export_folder(run: str, out: str | PathLike[str], store: RunStore | None = None) -> tuple[Path, str]:
     """Write a run of transformers as a folder that ``from_pretrained`` opens without prunekit.
 
-    Returns
-    -------
-    tuple
-        The folder, and the class of transformers that opens it.
-
-    Raises
-    ------
-    StoreError, RunGone
-        As `export_run`.
-    ModelError, PrunekitError
-        As `prunekit.models.hugging_face_export.export_hugging_face`: above all where layers differ, which a configuration cannot say.
+    The folder, and the class of transformers that opens it.
     """
     where = usual_store() if store is None else store
     model = open_run(where.find(run), where).model

@@ -52,18 +52,7 @@ def make(folder: Path, shape: tuple[int, ...], name: str, fixed: bool = False) -
 
 
 def export_program(model: nn.Module, shape: tuple[int, ...], path: Path, batches: Sequence[int] = (2, 1)) -> int:
-    """Write a model as torch.export does, for any batch where its code allows that; by ``batches`` of 1 alone for one sample.
-
-    Returns
-    -------
-    int
-        1 where it takes one sample at a time, 0 for any batch.
-
-    Raises
-    ------
-    RuntimeFault
-        If it cannot be exported at all.
-    """
+    """Write a model as torch.export does; return the batch it takes: 0 for any, 1 where its code allows only ``batches`` of 1."""
     for batch in batches:
         try:
             with silence():

@@ -35,25 +35,13 @@ Floats = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a model expects of its input.
+    """What a model expects of its input."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Of one sample, or an `InputForm`.
-    mean, std : tuple of float or None
-        Of each channel, for pixels in 0..1; None where nobody said.
-    classes : tuple of str
-        Names of the outputs, where they are known.
-    sentence : str
-        Which pixels exactly, where that is known.
-    """
-
-    shape: tuple[int, ...]
-    mean: Floats | None = None
+    shape: tuple[int, ...]  # of one sample, or an `InputForm`
+    mean: Floats | None = None  # mean, std: of each channel, for pixels in 0..1; None where nobody said
     std: Floats | None = None
-    classes: tuple[str, ...] = ()
-    sentence: str = ""
+    classes: tuple[str, ...] = ()  # names of the outputs, where they are known
+    sentence: str = ""  # which pixels exactly, where that is known
 
     @property
     def image(self) -> bool:
@@ -64,35 +52,16 @@ class Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """What the forms of a run are compared on.
+    """What the forms of a run are compared on."""
 
-    Attributes
-    ----------
-    pixels : Pixels
-        What the run expects.
-    inputs : Batch
-        Samples.
-    outputs : dict of str to Tensor
-        What the run itself gives for them, by path: all tensors with an entry for each sample.
-    places : dict of str to int
-        Which tensor of the whole output each of them is.
-    path : str or None
-        Which of them are the class scores; None where the model gives none, or nobody can tell.
-    what : str
-        What the samples are, in a few words.
-    notes : tuple of str
-        What a person should know.
-    filed : dict of str to Tensor, optional
-        What ``model.onnx`` gives, by name and in order, where the user's own task calls the model or names its tensors in its own way.
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # what the run expects
     inputs: Batch
-    outputs: dict[str, Tensor]
-    places: dict[str, int]
-    path: str | None
-    what: str
-    notes: tuple[str, ...] = ()
+    outputs: dict[str, Tensor]  # what the run itself gives for them, by path: all tensors with an entry for each sample
+    places: dict[str, int]  # which tensor of the whole output each of them is
+    path: str | None  # which of them are the class scores; None where the model gives none, or nobody can tell
+    what: str  # what the samples are, in a few words
+    notes: tuple[str, ...] = ()  # what a person should know
+    # what ``model.onnx`` gives, by name and in order, where the user's own task calls the model or names its tensors in its own way
     filed: dict[str, Tensor] | None = None
 
     @property
@@ -102,13 +71,7 @@ class Gathered:
 
 
 def gather(opened: Opened) -> Gathered:
-    """Collect what is known of a run, and let it predict.
-
-    Raises
-    ------
-    ArchiveError
-        If nobody knows what input it takes, or nothing that it gives can be compared.
-    """
+    """Collect what is known of a run, and let it predict."""
     known = _known(opened)
     data, notes = _data(opened, known)
     if data is not None and opened.shape is not None and tuple(form_of_data(data)) != tuple(opened.shape):

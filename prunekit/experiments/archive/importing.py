@@ -173,13 +173,7 @@ class _Import:
 
 
 def built(folder: Path, manifest: Manifest, recipe: Recipe, store: RunStore, factory: str | None) -> tuple[nn.Module, Recipe]:
-    """Return the model of an unpacked archive, of an architecture that is here, and the recipe with the names that it has here.
-
-    Raises
-    ------
-    ArchiveError, CheckpointError
-        If the archive was changed, its code is not here, or the model does not answer as the archive says.
-    """
+    """Return the model of an unpacked archive, of an architecture that is here, and the recipe with the names that it has here."""
     if stored_architecture(folder) != manifest.architecture:
         raise ArchiveError(f"{WEIGHTS} and the manifest of the archive name different architectures: it was changed and is not taken in")
     here = architecture_of(manifest, store, factory)

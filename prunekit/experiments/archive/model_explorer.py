@@ -38,24 +38,12 @@ SPARSITY, KEPT_CHANNELS, SENSITIVITY = "sparsity.json", "kept_channels.json", "s
 
 @dataclass(frozen=True)
 class Explored:
-    """What was written.
-
-    Attributes
-    ----------
-    folder : Path
-        Where it lies.
-    files : tuple of str
-        The program first, then the node data.
-    layers : int
-        How many layers have a node.
-    missing : tuple of str
-        Layers without one: the program does not run them, or computes with their weights otherwise.
-    """
+    """What was written."""
 
     folder: Path
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # the program first, then the node data
     layers: int
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # layers without one: the program does not run them, or computes with their weights otherwise
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -65,16 +53,7 @@ class Explored:
 def node_data(name: str, values: Mapping[str, float], operations: Mapping[str, Sequence[str]], high: str = REMOVED) -> dict[str, Any]:
     """Return one figure of each layer as node data.
 
-    Parameters
-    ----------
-    name : str
-        What it is.
-    values : mapping of str to float
-        State name of a layer's weight -> the figure.
-    operations : mapping of str to sequence of str
-        State name of a weight -> the nodes that take it.
-    high : str
-        Colour of the largest value; the smallest is white.
+    ``values``: state name of a layer's weight -> the figure; ``operations``: state name of a weight -> the nodes that take it.
     """
     results = {node: {"value": value} for weight, value in values.items() for node in operations.get(weight, ())}
     return {GRAPH: {"results": results, "name": name, "gradient": [{"stop": 0, "bgColor": PAPER}, {"stop": 1, "bgColor": high}]}}
@@ -87,13 +66,6 @@ def export_model_explorer(
 
     ``sparsity.json`` holds the share of each layer's dense weights that is gone, in percent; ``kept_channels.json`` the outputs that stay,
     where channels went; ``sensitivity.json`` what each layer loses when it is pruned alone, where that is stored of the dense model.
-
-    Raises
-    ------
-    StoreError, RunGone
-        If there is no such run, or what it was made of is gone.
-    ModelError, RuntimeFault
-        If it is a quantised run, or torch.export cannot write it.
     """
     where, told = usual_store() if store is None else store, Progress.of(progress)
     told(0.0, "opening the run")

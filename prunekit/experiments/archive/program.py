@@ -310,19 +310,7 @@ def normalise(pixels):
 
 
 def program(title: str, pixels: Pixels, source: Source | None, samples: Samples) -> str:
-    """Return the text of ``load.py``.
-
-    Parameters
-    ----------
-    title : str
-        What the model is.
-    pixels : Pixels
-        What it expects of its input.
-    source : Source or None
-        How the architecture is built; None for a quantised model, which is its own graph.
-    samples : Samples
-        What the model is known by, and where its class scores stand in what it returns.
-    """
+    """Return the text of ``load.py``; of a quantised model, which is its own graph, without ``source``."""
     kind, form = "int8" if source is None else "torch", "torch" if samples.nest is None else "nested"
     judged = samples.scores and samples.nest is None
     alone = "class scores [N, classes]" if samples.scores else "the output"

@@ -49,22 +49,7 @@ def prove(
 ) -> FormatCheck:
     """Open one form in a fresh process and compare its predictions with those of the run.
 
-    Parameters
-    ----------
-    folder : Path
-        The unpacked archive.
-    file : str
-        What opens the form: ``load.py``, ``model.onnx`` or ``model.pt2``.
-    gathered : Gathered
-        Samples, and what the run gives for them.
-    private : Path
-        A folder for what travels to the process.
-    batch : int
-        1 where it takes one sample at a time; 0 for any batch.
-    code : str
-        Name of the file with the architecture.
-    progress : Progress, optional
-        May end the process.
+    ``batch``: 1 where it takes one sample at a time; 0 for any batch.
     """
     quantised = (folder / INT8).is_file()
     name = name_of(file, quantised)
@@ -91,17 +76,6 @@ def compared(name: str, file: str, gathered: Gathered, found: Mapping[int, Tenso
     """Compare all outputs with those of the run.
 
     Values within 1e-3 of the largest one count as equal; a prediction then only differs where the run's own two best are as close.
-
-    Parameters
-    ----------
-    name, file : str
-        What the form is called, and what opens it.
-    gathered : Gathered
-        What the run gives.
-    found : mapping of int to Tensor
-        What the form gives, by place.
-    batch : int
-        As for :func:`prove`.
     """
     error = 0.0
     for path, expected in gathered.outputs.items():

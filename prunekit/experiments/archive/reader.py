@@ -57,13 +57,7 @@ def recipe_of(source: Source) -> Recipe:
 
 
 def recipe_in(folder: Path) -> Recipe:
-    """Return the recipe of an unpacked archive, its model and data checked too.
-
-    Raises
-    ------
-    ArchiveError, PrunekitError
-        If it is not valid.
-    """
+    """Return the recipe of an unpacked archive, its model and data checked too."""
     text = (folder / RECIPE).read_text(encoding="utf-8")
     try:
         # a few aliases of aliases make a text that fills the memory once it is written out, as in an error
@@ -79,22 +73,7 @@ def recipe_in(folder: Path) -> Recipe:
 
 
 def unpack(source: Source, folder: Path | None, wanted: Collection[str] | None = None) -> Manifest:
-    """Check an archive, all of it, and unpack what is wanted.
-
-    Parameters
-    ----------
-    source : path or bytes
-        The archive.
-    folder : Path or None
-        A private folder; None unpacks nothing.
-    wanted : collection of str, optional
-        Names; all files when left out.
-
-    Raises
-    ------
-    ArchiveError
-        As for `read_manifest`. What lies in the folder then is not to be used.
-    """
+    """Check an archive, all of it, and unpack what is wanted."""
     with _opened(source) as (archive, entries):
         manifest = Manifest.from_json(_manifest_text(archive, entries[MANIFEST]))
         _check_names(entries, manifest)

@@ -52,20 +52,7 @@ def readme(
 ) -> str:
     """Return the text.
 
-    Parameters
-    ----------
-    told : mapping
-        As `figures.document` gives it.
-    gathered : Gathered
-        What the forms were compared on.
-    files : mapping of str to int
-        Name -> bytes, without the README itself.
-    code : str
-        Name of the file with the architecture; "" for none.
-    notes : sequence of str
-        What a person should know.
-    samples : Samples
-        What the model is known by.
+    ``files``: name -> bytes, without the README itself; ``code``: name of the file with the architecture; "" for none.
     """
     run, name = told["run"], _line(told["run"].get("name", ""))
     about = f"{_line(run['title'])}. " if name else ""

@@ -45,24 +45,12 @@ ROUNDING = 1e-5  # by which sums of floats may differ between machines
 
 @dataclass(frozen=True, eq=False)
 class Repeated:
-    """An accuracy measured again.
+    """An accuracy measured again."""
 
-    Attributes
-    ----------
-    accuracy : Accuracy or None
-        As it was measured here; None where nothing says on which data.
-    stated : dict or None
-        ``value`` and ``n`` as stated.
-    data : dict or None
-        Plain fields of the data.
-    sentence : str
-        Whether it is the same, and how the model is known to be the one that was saved.
-    """
-
-    accuracy: Evaluation | None
-    stated: Mapping[str, Any] | None
-    data: Mapping[str, Any] | None
-    sentence: str
+    accuracy: Evaluation | None  # as it was measured here; None where nothing says on which data
+    stated: Mapping[str, Any] | None  # ``value`` and ``n`` as stated
+    data: Mapping[str, Any] | None  # plain fields of the data
+    sentence: str  # whether it is the same, and how the model is known to be the one that was saved
 
     @property
     def same(self) -> bool | None:
@@ -91,30 +79,7 @@ def repeat(
     samples_to: str | PathLike[str] | None = None,
     progress: Progress | Tell = QUIET,
 ) -> Repeated:
-    """Open an archive or a folder, and measure the headline metric that it states again. Nothing of it is kept, and no code in it is run.
-
-    Parameters
-    ----------
-    source : path
-        What ``prunekit export`` or ``prunekit prune --out`` wrote.
-    store : RunStore, optional
-        Whose runs tell which factories were used here before; `prunekit.experiments.store` when left out.
-    factory : str, optional
-        ``path/to/file.py:factory`` that builds the architecture, as for `import_archive`.
-    task : str, optional
-        What it is for: the name of a task, or the user's own. A file that an archive names is not run unless it is named here, too.
-    data : str, optional
-        Name of the data here, where it is another one than there; data of the user's own must be named.
-    samples_to : path, optional
-        A file for the test samples, as ``load.py`` of an archive reads them.
-    progress
-        As for `prunekit.evaluate`.
-
-    Raises
-    ------
-    PrunekitError
-        If it cannot be opened, does not answer as it was saved, or the data are others than those that were measured.
-    """
+    """Open an archive or a folder, and measure its headline metric again. Nothing of it is kept, and no code in it is run."""
     place, progress = Path(source).expanduser(), Progress.of(progress)
     if place.is_dir():
         if not is_folder(place):

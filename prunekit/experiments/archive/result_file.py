@@ -26,13 +26,7 @@ VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "
 
 
 def result_in(folder: Path) -> dict[str, Any]:
-    """Return the ``result.json`` of an unpacked archive.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not valid.
-    """
+    """Return the ``result.json`` of an unpacked archive."""
     try:
         told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -45,10 +39,7 @@ def result_in(folder: Path) -> dict[str, Any]:
 def figures_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """Return the figures in a result: known names, finite numbers and short texts, nothing else.
 
-    Returns
-    -------
-    dict
-        ``run``, ``kind`` (what it was where it was measured), ``counts``, ``sizes`` and ``measurements``.
+    ``run``, ``kind`` (what it was where it was measured), ``counts``, ``sizes`` and ``measurements``.
     """
     run = _mapping(result.get("run"))
     info = _mapping(run.get("info"))
@@ -112,12 +103,8 @@ TOLD = (*QUALITY, "latency")
 def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
     """Return what is known of a run.
 
-    Returns
-    -------
-    dict
-        ``run`` (its fields, and the ``name`` that somebody gave it), ``measurements`` (accuracy and latency, where and with which
-        versions), ``dense`` (counts and accuracy of the model that it began from, where they are kept), ``input`` and ``layers`` (what
-        stays of each).
+    ``run`` (its fields, and the ``name`` that somebody gave it), ``measurements`` (accuracy and latency, where and with which versions),
+    ``dense`` (counts and accuracy of the model that it began from, where they are kept), ``input`` and ``layers`` (what stays of each).
     """
     run = opened.run
     dense = _beginning(run, store)

@@ -45,36 +45,21 @@ ROUNDING_INT8 = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What a model is known by to a stranger.
+    """What a model is known by to a stranger."""
 
-    Attributes
-    ----------
-    inputs, outputs : Batch, Tensor
-        A few samples, and what the model gives for them, one sample at a time: the class scores, or its first output where it gives none.
-    indices, labels : Tensor
-        Positions in the test part of the data of those samples that the quality is of, and their targets, classes or numbers; empty where
-        there are no data, or targets that are no table.
-    allowed : float
-        Largest difference of outputs, by the largest output, that is put down to rounding.
-    data : str
-        Name of the data; "" for noise.
-    path : str
-        Where ``outputs`` stand in what the model returns; "" where it returns a tensor alone.
-    scores : bool
-        Whether they are class scores.
-    others : dict of str to Tensor
-        What else the model gives, by path.
-    """
-
+    # inputs, outputs: a few samples, and what the model gives for them, one sample at a time: the class scores, or its first output where
+    # it gives none
     inputs: Batch
     outputs: Tensor
+    # indices, labels: positions in the test part of the data of those samples that the quality is of, and their targets, classes or
+    # numbers; empty where there are no data, or targets that are no table
     indices: Tensor
     labels: Tensor
-    allowed: float
-    data: str
-    path: str = ""
-    scores: bool = True
-    others: Mapping[str, Tensor] = field(default_factory=dict)
+    allowed: float  # largest difference of outputs, by the largest output, that is put down to rounding
+    data: str  # name of the data; "" for noise
+    path: str = ""  # where ``outputs`` stand in what the model returns; "" where it returns a tensor alone
+    scores: bool = True  # whether they are class scores
+    others: Mapping[str, Tensor] = field(default_factory=dict)  # what else the model gives, by path
 
     @property
     def alone(self) -> Tensor | None:
@@ -100,13 +85,7 @@ class Samples:
 
     @classmethod
     def read(cls, folder: Path) -> Samples | None:
-        """Read them; None where an archive of an earlier version holds none.
-
-        Raises
-        ------
-        ArchiveError
-            If the file is damaged.
-        """
+        """Read them; None where an archive of an earlier version holds none."""
         path = folder / SAMPLES
         if not path.is_file():
             return None
@@ -123,13 +102,7 @@ class Samples:
             raise ArchiveError(f"{SAMPLES} in the archive is damaged ({' '.join(str(error).split())[:120]}): it is not taken in") from None
 
     def check(self, ask: Asked) -> None:
-        """Raise where a model does not answer as these samples say.
-
-        Raises
-        ------
-        ArchiveError
-            With the difference.
-        """
+        """Raise where a model does not answer as these samples say."""
         found, wanted = answers(ask, self.inputs), {self.path: self.outputs, **self.others}
         off = max(apart(expected, found[path]) if path in found else math.inf for path, expected in wanted.items())
         if not off <= self.allowed:

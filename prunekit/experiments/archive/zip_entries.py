@@ -33,21 +33,7 @@ SMALL = 1 << 16
 
 
 def checked(entries: Iterable[ZipInfo], archive_bytes: int) -> dict[str, ZipInfo]:
-    """Return the entries of an archive by name, or refuse all of it.
-
-    Parameters
-    ----------
-    entries : iterable of ZipInfo
-        As the directory at the end of the file lists them.
-    archive_bytes : int
-        Size of the file.
-
-    Raises
-    ------
-    ArchiveError
-        If a name is not one of an archive's or appears twice, an entry is a link, a folder, encrypted or packed in an unusual way, is
-        too large for its name or for its packed size, or a needed one is missing.
-    """
+    """Return the entries of an archive by name, or refuse all of it."""
     found: dict[str, ZipInfo] = {}
     for entry in entries:
         if len(found) >= MOST_ENTRIES:
@@ -118,13 +104,7 @@ MOST_LISTED = 256 * MB
 
 
 class Look:
-    """Looks at a file block by block.
-
-    Parameters
-    ----------
-    name : str
-        Of the file.
-    """
+    """Looks at a file block by block."""
 
     def __init__(self, name: str) -> None:
         self.name, self._head = name, b""
@@ -132,13 +112,7 @@ class Look:
         self._whole = io.BytesIO() if name == EXPORTED else None
 
     def at(self, block: bytes) -> None:
-        """Look at the next block.
-
-        Raises
-        ------
-        ArchiveError
-            If it does not belong into such a file.
-        """
+        """Look at the next block."""
         self._head += block[: HEAD - len(self._head)] if len(self._head) < HEAD else b""
         if self._whole is not None and self._whole.tell() <= MOST_LISTED:
             self._whole.write(block)
@@ -146,13 +120,7 @@ class Look:
             self._read(block, last=False)
 
     def done(self, size: int) -> None:
-        """Judge the whole file, of ``size`` bytes.
-
-        Raises
-        ------
-        ArchiveError
-            If it is not what its name says.
-        """
+        """Judge the whole file, of ``size`` bytes."""
         if self._text is not None:
             self._read(b"", last=True)
         elif self.name in TENSORS:

@@ -50,20 +50,7 @@ class _Asked:
 
 
 class Cluster:
-    """A Dask cluster, as this process uses it.
-
-    Parameters
-    ----------
-    address : str
-        Of the scheduler, as in ``tcp://127.0.0.1:8786``.
-    patience_s : float
-        Seconds without workers after which whoever waits is told.
-
-    Raises
-    ------
-    PrunekitError
-        If ``distributed`` is not installed or nothing answers there.
-    """
+    """A Dask cluster, as this process uses it; after ``patience_s`` seconds without workers whoever waits is told."""
 
     def __init__(self, address: str, patience_s: float = PATIENCE_S) -> None:
         try:
@@ -127,13 +114,6 @@ class Cluster:
 
         A worker's or the scheduler's death costs what was in work, which is asked for again. A call that was in work on three workers
         that died is given up, and fails with a `PrunekitError`, as one does that a worker refuses. Cancelled, it stops at its next batch.
-
-        Parameters
-        ----------
-        call : Call
-            What is carried out.
-        model : nn.Module, optional
-            The dense model, whose weights are sent once to each worker that does not have them.
         """
         asked = _Asked(call, model)
         asked.future.add_done_callback(lambda _: self._changed.set())
@@ -145,15 +125,7 @@ class Cluster:
         return asked.future
 
     def results(self, calls: Sequence[Call], progress: Progress = QUIET, *, model: nn.Module | None = None) -> Iterator[tuple[int, Any]]:
-        """Yield the place of a call and its result, each as it comes; what fails is left out, and the error comes last.
-
-        Raises
-        ------
-        PrunekitError
-            If calls were given up or failed.
-        Cancelled
-            If ``progress`` was cancelled: workers stop at their next batch.
-        """
+        """Yield the place of a call and its result, each as it comes; what fails is left out, and the error comes last."""
         done, failed, warned = queue.SimpleQueue[Future[Any]](), list[str](), set[str]()
         places = {self.submit(call, model): place for place, call in enumerate(calls)}
         for future in places:
@@ -358,13 +330,7 @@ _SHARING = threading.Lock()
 
 
 def shared() -> Cluster | None:
-    """Return the cluster that ``PRUNEKIT_CLUSTER`` names, one for the process, or None.
-
-    Raises
-    ------
-    PrunekitError
-        If nothing answers there; asked again, it is tried again.
-    """
+    """Return the cluster that ``PRUNEKIT_CLUSTER`` names, one for the process, or None."""
     address = os.environ.get(VARIABLE, "").strip()
     if not address:
         return None

@@ -42,18 +42,10 @@ class Lacking(PrunekitError):
 
 @dataclass(eq=False)
 class Loaded:
-    """A model and data on a worker, and what earlier requests left there for later ones.
+    """A model and data on a worker, and what earlier requests left there for later ones."""
 
-    Attributes
-    ----------
-    model_id : ModelId
-        As whoever asks calls it.
-    model, data : nn.Module, Data
-        The dense model, and what it is measured on.
-    """
-
-    model_id: ModelId
-    model: nn.Module
+    model_id: ModelId  # as whoever asks calls it
+    model: nn.Module  # model, data: the dense model, and what it is measured on
     data: Any
     _held: dict[Hashable, Any] = field(default_factory=dict)
     _hashes: dict[str, str] = field(default_factory=dict)
@@ -84,28 +76,14 @@ Work = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Call:
-    """What travels: a request, and what its model and data must be where it is carried out.
+    """What travels: a request, and what its model and data must be where it is carried out."""
 
-    Attributes
-    ----------
-    work : callable
-        A function of a module, which carries the request out.
-    request : AccuracyRequest or another one
-        With ``model``, ``data`` and ``split``.
-    weights, data : str
-        Hashes of the dense model and of the whole part of the data.
-    title : str
-        What messages call it.
-    given : tuple
-        What else the function gets.
-    """
-
-    work: Work
-    request: Any
-    weights: str
+    work: Work  # a function of a module, which carries the request out
+    request: Any  # with ``model``, ``data`` and ``split``
+    weights: str  # weights, data: hashes of the dense model and of the whole part of the data
     data: str
-    title: str
-    given: tuple[Any, ...] = ()
+    title: str  # what messages call it
+    given: tuple[Any, ...] = ()  # what else the function gets
 
 
 _LOADED: dict[tuple[ModelId, DataId, str], Loaded] = {}

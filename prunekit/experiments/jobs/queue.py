@@ -71,17 +71,8 @@ _LOG = logging.getLogger("prunekit.experiments.jobs")
 class Queue:
     """The jobs of one process. Whoever asks for the same work gets the same job, and coming back finds its result.
 
-    Parameters
-    ----------
-    executor : concurrent.futures.Executor, optional
-        Where the work is done; threads of this process when left out, as many as ``PRUNEKIT_JOBS`` says (1).
-
-    Attributes
-    ----------
-    shows : callable
-        Whether a job may be seen by whoever asks now; every job unless somebody says otherwise.
-    remembers : int
-        So many finished jobs are remembered.
+    ``shows``: whether a job may be seen by whoever asks now; every job unless somebody says otherwise; ``remembers``: so many finished jobs
+    are remembered.
     """
 
     def __init__(self, executor: Executor | None = None) -> None:

@@ -18,39 +18,22 @@ GOALS = ("latency", "params", "macs", "bytes")
 
 @dataclass(frozen=True)
 class SearchRequest(Request):
-    """The smallest or fastest model whose quality holds.
-
-    Parameters
-    ----------
-    model, data : ModelId, DataId
-        What is pruned, and what it is measured on.
-    minimise : {"latency", "params", "macs", "bytes"}
-        What is to be small. For latency counted MACs tell trials apart; the three best are timed in turns, and the fastest is chosen.
-    hold, lose : float, optional
-        One of the two: the value that the headline metric must hold, or the loss that is allowed, each in the metric's own unit.
-    split : {"validation", "test", "train"}
-        What chooses.
-    epochs : int
-        Most epochs of fine-tuning.
-    seed : int
-        Of settings and proposals.
-    budget_s : float
-        Seconds; 0 for no limit. Asked again, so many more.
-    trials : int
-        Most trials, those of earlier searches included; 0 for no limit.
-    """
+    """The smallest or fastest model whose quality holds."""
 
     what = "search"
-    model: ModelId
+    model: ModelId  # model, data: what is pruned, and what it is measured on
     data: DataId
+    # {"latency", "params", "macs", "bytes"}: what is to be small. For latency counted MACs tell trials apart; the three best are timed in
+    # turns, and the fastest is chosen
     minimise: str = "params"
+    # hold, lose: one of the two: the value that the headline metric must hold, or the loss that is allowed, each in the metric's own unit
     hold: float | None = None
     lose: float | None = None
-    split: str = "validation"
-    epochs: int = 8
-    seed: int = 0
-    budget_s: float = 1200.0
-    trials: int = 0
+    split: str = "validation"  # {"validation", "test", "train"}: what chooses
+    epochs: int = 8  # most epochs of fine-tuning
+    seed: int = 0  # of settings and proposals
+    budget_s: float = 1200.0  # seconds; 0 for no limit. Asked again, so many more
+    trials: int = 0  # most trials, those of earlier searches included; 0 for no limit
 
     def __post_init__(self) -> None:
         """Validate every field."""
@@ -135,35 +118,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Found:
-    """The answer of a search.
-
-    Attributes
-    ----------
-    minimise : str
-        What was to be small.
-    allowed : float
-        Loss that was allowed.
-    dense : Evaluation
-        On the samples that chose.
-    before : float
-        What is minimised, of the dense model.
-    best : Trial or None
-        The smallest whose floor holds on the samples that chose; None where none does.
-    confirmation : Confirmation or None
-        Of the best, on all test samples; None where they chose already, or there is no best.
-    trials : tuple of Trial
-        All, in order.
-    times : tuple of Timing
-        Of the finalists, where time is minimised: measured, while MACs are counted; the fastest of them is the best.
-    """
+    """The answer of a search."""
 
     minimise: str
     allowed: float
-    dense: Evaluation
-    before: float
-    best: Trial | None
-    confirmation: Confirmation | None
+    dense: Evaluation  # on the samples that chose
+    before: float  # what is minimised, of the dense model
+    best: Trial | None  # the smallest whose floor holds on the samples that chose; None where none does
+    confirmation: Confirmation | None  # of the best, on all test samples; None where they chose already, or there is no best
     trials: tuple[Trial, ...] = field(repr=False)
+    # of the finalists, where time is minimised: measured, while MACs are counted; the fastest of them is the best
     times: tuple[Timing, ...] = ()
 
     @property

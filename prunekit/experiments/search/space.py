@@ -34,20 +34,8 @@ Parameters = dict[str, Any]
 class Space:
     """What may be chosen for one model and one goal.
 
-    Parameters
-    ----------
-    model, shape, data : nn.Module, tuple of int, Data
-        The dense model and what it is pruned for.
-    minimise : {"latency", "params", "macs", "bytes"}
-        Single zeroed weights make a compressed file smaller, and nothing else: they are tried for bytes alone.
-    epochs : int
-        Most epochs of fine-tuning; 0 for none.
-    curves : mapping of str to Sensitivity
-        By mode, what each layer or group costs alone; a mode that is missing has joint shares only.
-    allowed : float
-        Loss that is allowed, in the metric's unit.
-    seed : int
-        Of every setting and recovery.
+    ``minimise``: {"latency", "params", "macs", "bytes"}: single zeroed weights make a compressed file smaller, and nothing else: they are
+    tried for bytes alone; ``epochs``: most epochs of fine-tuning; 0 for none.
     """
 
     def __init__(  # noqa: PLR0917 (a model, a goal, and what is known)

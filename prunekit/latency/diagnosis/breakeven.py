@@ -32,24 +32,12 @@ MOST_SIZES, MOST_ROWS = 6, 8
 
 @dataclass(frozen=True)
 class Grid:
-    """Which layers are measured, how, and beside what: those of a model.
+    """Which layers are measured, how, and beside what: those of a model."""
 
-    Attributes
-    ----------
-    sizes : tuple of (int, int)
-        Outputs and inputs of the layers.
-    rows : tuple of int
-        Rows that they are given at a time: samples, times tokens where they read every token.
-    densities : tuple of float
-        Shares of weights left.
-    against : str
-        ``torch`` or ``onnxruntime``.
-    """
-
-    sizes: tuple[tuple[int, int], ...]
-    rows: tuple[int, ...]
-    densities: tuple[float, ...] = MINE
-    against: str = ONNX
+    sizes: tuple[tuple[int, int], ...]  # outputs and inputs of the layers
+    rows: tuple[int, ...]  # rows that they are given at a time: samples, times tokens where they read every token
+    densities: tuple[float, ...] = MINE  # shares of weights left
+    against: str = ONNX  # ``torch`` or ``onnxruntime``
 
 
 def grid_of(
@@ -57,16 +45,7 @@ def grid_of(
 ) -> Grid | None:
     """Return the linear layers of a model with the rows that they are given; None where it has none.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Only looked at.
-    input_shape : tuple of int
-        Of one sample.
-    batches : sequence of int
-        Samples at a time.
-    lengths, own : sequence of int, int
-        Tokens of each text, and how many ``input_shape`` has; empty and 0 where samples are no texts.
+    ``lengths``, ``own``: tokens of each text, and how many ``input_shape`` has; empty and 0 where samples are no texts.
     """
     macs = layer_macs(model, input_shape)
     linear = {name: module for name, module in model.named_modules() if type(module) is nn.Linear and macs.get(name)}

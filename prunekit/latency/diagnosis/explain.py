@@ -93,18 +93,8 @@ def explain(evidence: Evidence) -> tuple[Cause, ...]:
 def bound_of(layer: LayerEvidence, evidence: Evidence) -> str:
     """Return what a layer's time after pruning is bound by on this machine.
 
-    Parameters
-    ----------
-    layer : LayerEvidence
-        One of the layers of ``evidence``.
-    evidence : Evidence
-        With the machine's figures.
-
-    Returns
-    -------
-    str
-        ``memory``, ``overhead`` (of the call), ``compute``, or ``""`` where no machine figures are known or the largest of the three floors
-        makes up too little of the measured time.
+    ``memory``, ``overhead`` (of the call), ``compute``, or ``""`` where no machine figures are known or the largest of the three floors
+    makes up too little of the measured time.
     """
     if evidence.machine is None:
         return ""

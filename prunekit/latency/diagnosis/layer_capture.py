@@ -19,24 +19,7 @@ RUNTIMES = tuple(name for name, runtime in backends.RUNTIMES.items() if runtime.
 
 
 def prepare(model: nn.Module, x: Batch, runtime: str) -> tuple[Batch, dict[str, nn.Module]]:
-    """Make a model ready for a runtime, in place.
-
-    Parameters
-    ----------
-    model : nn.Module
-        One's own copy; changed.
-    x : Batch
-        What it is given.
-    runtime : str
-        One of `RUNTIMES`.
-
-    Returns
-    -------
-    Batch
-        The batch as this runtime takes it.
-    dict of str to nn.Module
-        Layers that were replaced, by name.
-    """
+    """Make a model ready for a runtime, in place; return the batch as that takes it, and the layers that were replaced, by name."""
     one_of("runtime", runtime, RUNTIMES, LatencyError)
     ready = backends.RUNTIMES[runtime].by_layer
     assert ready is not None  # those of RUNTIMES have it
@@ -52,43 +35,22 @@ Pool = dict[tuple[Any, ...], Tensor]  # one floating tensor for all inputs of on
 
 @dataclass
 class Captured:
-    """One layer of one pass.
+    """One layer of one pass."""
 
-    Attributes
-    ----------
-    name, type : str
-        Module name, and the class that it had before pruning or any runtime changed it.
-    module : nn.Module
-        What is called.
-    calls : list
-        Arguments of each call in the pass.
-    macs, bytes, fresh : float
-        Of all calls: multiply-accumulates by shapes; bytes of weights (of tables: of the rows that are looked up) and inputs read and
-        outputs written; those of the outputs alone.
-    zeros : float
-        Share of zeros among its weights.
-    channels : tuple of (int, int)
-        Inputs and outputs; of a table the numbers of a row, twice.
-    rows : int
-        Of a table; 0 of any other layer.
-    fan_in : float
-        Weights that go into one element of the output.
-    sparse : bool
-        Whether it is a sparse matrix.
-    """
-
-    name: str
+    name: str  # name, type: module name, and the class that it had before pruning or any runtime changed it
     type: str
     module: nn.Module
     calls: list[Call] = field(default_factory=list)
+    # macs, bytes, fresh: of all calls: multiply-accumulates by shapes; bytes of weights (of tables: of the rows that are looked up) and
+    # inputs read and outputs written; those of the outputs alone
     macs: float = 0.0
     bytes: float = 0.0
     fresh: float = 0.0
     zeros: float = 0.0
-    channels: tuple[int, int] = (0, 0)
-    fan_in: float = 0.0
+    channels: tuple[int, int] = (0, 0)  # inputs and outputs; of a table the numbers of a row, twice
+    fan_in: float = 0.0  # weights that go into one element of the output
     sparse: bool = False
-    rows: int = 0
+    rows: int = 0  # of a table; 0 of any other layer
 
     def run(self) -> Callable[[], object]:
         """Return a function that calls the layer as often as one pass does, on what it was given there."""
@@ -125,23 +87,8 @@ def layers_of(model: nn.Module) -> list[Captured]:
 def capture(model: nn.Module, layers: list[Captured], x: Batch | Tensor, swapped: Mapping[str, nn.Module], pool: Pool) -> list[Captured]:
     """Run a model once and note what each layer is called with.
 
-    Parameters
-    ----------
-    model : nn.Module
-        With the swapped modules in place.
-    layers : list of Captured
-        As `layers_of` found them; filled in.
-    x : Batch, or Tensor of shape [N, ...]
-        What it is given.
-    swapped : mapping of str to nn.Module
-        Layers that were replaced, by name.
-    pool : dict
-        Inputs seen so far by layout; equal layouts share one tensor, so that a large batch of a deep model fits into memory.
-
-    Returns
-    -------
-    list of Captured
-        Those that the pass called as modules. What it calls in another way (attention by function) belongs to what lies between.
+    ``x`` [N, ...]: what it is given. Those that the pass called as modules. What it calls in another way (attention by function) belongs to
+    what lies between.
     """
     hooks = []
     for layer in layers:

@@ -30,15 +30,6 @@ def probes(layers: Sequence[Captured], batch: int, dtype: torch.dtype) -> dict[s
 
     Timed in turns with the layers, so that a neighbour who slows these down slows the yardstick as well, and at the layers' own sizes, for
     memory is no single number: caches make small traffic fast, and the system makes large new memory slow.
-
-    Parameters
-    ----------
-    layers : sequence of Captured
-        Whose time is to be understood; one at least.
-    batch : int
-        Samples at a time.
-    dtype : torch.dtype
-        Of weights and input.
     """
     found = {f"copy {size}": _copy(size) for size in sizes(layer.bytes - layer.fresh for layer in layers)}
     found |= {f"fresh {size}": _fresh(size) for size in sizes(layer.fresh for layer in layers)}

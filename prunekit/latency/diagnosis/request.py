@@ -24,24 +24,7 @@ Source = nn.Module | str | PathLike[str]
 
 
 def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress, form: InputForm | None = None) -> dict[str, Any]:
-    """Have a request carried out in a fresh process, after other measurements of this process.
-
-    Parameters
-    ----------
-    request : dict
-        With ``what`` and ``threads``.
-    models : mapping of str to nn.Module or path
-        By name; written to folders that the child opens, and told to it as ``folders``.
-    progress : Progress or callable, optional
-        Told how far it is, as ``progress(fraction, text)``; may stop the work.
-    form : InputForm, optional
-        What the models take, told to the child as a file, ``form``.
-
-    Returns
-    -------
-    dict
-        The child's result.
-    """
+    """Return the result of a request, carried out in a fresh process that opens the models as folders, after other measurements."""
     with tempfile.TemporaryDirectory(prefix="prunekit-causes-") as private:
         folders = _pack(models, Path(private))
         path = Path(private) / "request.json"
@@ -63,11 +46,5 @@ def _pack(models: Mapping[str, Source], private: Path) -> dict[str, str]:
 
 
 def check_settings(threads: int, budget_s: float, batch: int = 1, min_rounds: int = 1) -> None:
-    """Raise unless the settings make sense.
-
-    Raises
-    ------
-    LatencyError
-        Naming the first that does not.
-    """
+    """Raise unless the settings make sense."""
     check_numbers((batch,), (threads,), budget_s, min_rounds)

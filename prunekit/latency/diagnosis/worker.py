@@ -32,18 +32,7 @@ def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> 
 
     At each size and batch the dense layer and all densities take turns; the budget is shared out evenly.
 
-    Parameters
-    ----------
-    request : dict
-        ``sizes`` (pairs of outputs and inputs), ``batches``, ``densities``, ``budget_s``, ``min_rounds``, ``seed``, ``threads`` and
-        ``against`` (whose dense layer it is: ``torch`` or ``onnxruntime``).
-    tell : callable
-        Called with the share of the work that is done and the rounds so far.
-
-    Returns
-    -------
-    dict
-        ``groups``: for each size and batch ``size``, ``batch`` and ``seconds`` (a series for the dense layer, then one for each density).
+    ``groups``: for each size and batch ``size``, ``batch`` and ``seconds`` (a series for the dense layer, then one for each density).
     """
     corners = [(tuple(size), batch) for size in request["sizes"] for batch in request["batches"]]
     noise = torch.Generator().manual_seed(request["seed"])
@@ -110,19 +99,8 @@ def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -
     hooks, then shows what lies between them. Alone, a layer finds its weights and input in the nearest cache that holds them: its time is
     what it takes at best, and fetching from memory counts as lying between.
 
-    Parameters
-    ----------
-    request : dict
-        ``folders`` (by name of the model, in order), ``layered`` (names of the models whose layers are timed), ``input_shape``, or ``form``
-        (file of samples whose like they take), ``batch``, ``runtime``, ``budget_s``, ``min_rounds``, ``seed``.
-    tell : callable
-        Called with the share of the budget that is spent and the rounds so far.
-
-    Returns
-    -------
-    dict
-        Samples as of :class:`.interleaved_timing.Rounds`; ``what`` (for each series the model's name, or "" for the machine, and the
-        layer's, "" for the pass); ``layers`` (model, then the layers); ``models`` (MACs, effective MACs, sparsity).
+    Samples as of :class:`.interleaved_timing.Rounds`; ``what`` (for each series the model's name, or "" for the machine, and the layer's,
+    "" for the pass); ``layers`` (model, then the layers); ``models`` (MACs, effective MACs, sparsity).
     """
     noise = torch.Generator().manual_seed(request["seed"])
     shape = InputForm.of(read(Path(request["form"]))) if "form" in request else tuple(request["input_shape"])

@@ -116,13 +116,7 @@ def adapt(module: nn.Module, known: Heads, count: int, width: int, dense: int) -
 
 
 def kept_heads(rows: NDArray[np.bool_], count: int) -> tuple[int, int]:
-    """Return how many heads stay and how wide, from which packed rows do.
-
-    Raises
-    ------
-    PruningError
-        If heads would keep different numbers of dimensions.
-    """
+    """Return how many heads stay and how wide, from which packed rows do."""
     parts = rows.reshape(3, count, -1)
     alive = parts.any((0, 2))
     widths = np.unique(parts[:, alive].sum(-1))

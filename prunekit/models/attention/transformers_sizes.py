@@ -134,19 +134,9 @@ MLP = (
 
 
 def keep_in_step(model: nn.Module) -> tuple[str, ...]:
-    """Write the sizes of a model's layers into its configuration, where all of them agree; say which differ from layer to layer.
+    """Write the sizes of a model's layers into its configuration, where all of them agree; return what stays as it was, in sentences.
 
     Where layers were removed, those that are left are numbered anew: a cache of keys and values has a place for each of them.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Any model; only configurations of transformers change, and what a configuration does not hold stays out of it.
-
-    Returns
-    -------
-    tuple of str
-        What stays as it was, in plain sentences.
     """
     number_layers(model)
     configs, sizes = {}, defaultdict[tuple[int, str], set[int]](set)

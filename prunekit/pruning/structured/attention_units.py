@@ -21,22 +21,8 @@ def head_frame(
 ) -> pd.DataFrame:
     """Return every head of attention that may go.
 
-    Parameters
-    ----------
-    graph : ChannelGraph
-        Of the model.
-    model : nn.Module
-        The dense model.
-    gone : ndarray of bool, optional
-        By class, as `Removal.gone`; nothing goes where it is left out.
-    scores : mapping of str to ndarray, optional
-        Group id to the score of each of its units.
-
-    Returns
-    -------
-    DataFrame
-        ``layer`` (the attention module), ``head`` (from 0), ``kept``, ``score`` (NaN where nobody scored it) and ``group``: the set of keys
-        and values that the head reads. Empty where no head can go.
+    ``layer`` (the attention module), ``head`` (from 0), ``kept``, ``score`` (NaN where nobody scored it) and ``group``: the set of keys and
+    values that the head reads. Empty where no head can go.
     """
     found: dict[tuple[str, int], tuple[bool, float, int]] = {}
     for group in graph.groups:

@@ -20,27 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class AxisMeter:
-    """Every axis of a model as a row of a sparse matrix over classes, so that all lengths are one product with a vector.
+    """Every axis of a model as a row of a sparse matrix over classes, so that all lengths are one product with a vector."""
 
-    Attributes
-    ----------
-    sizes : ndarray of int, shape [axes]
-        Lengths in the dense model.
-    table : csr_array, shape [axes, classes]
-        How many elements of each axis are of each class.
-    tensors : dict of str to tuple of int
-        State name -> its axes, as rows.
-    products : tuple of (str, int, tuple of int, str)
-        Layer, or ``""``; multiply-accumulates for axes of length one; axes; the module that runs it. Of one pass over some samples.
-    whole : dict of str to int
-        Layer -> multiply-accumulates for one sample of the dense model.
-    """
-
-    sizes: Ids
-    table: csr_array
-    tensors: dict[str, tuple[int, ...]]
+    sizes: Ids  # [axes]: lengths in the dense model
+    table: csr_array  # [axes, classes]: how many elements of each axis are of each class
+    tensors: dict[str, tuple[int, ...]]  # state name -> its axes, as rows
+    # layer, or ``""``; multiply-accumulates for axes of length one; axes; the module that runs it. Of one pass over some samples
     products: tuple[tuple[str, int, tuple[int, ...], str], ...]
-    whole: dict[str, int]
+    whole: dict[str, int]  # layer -> multiply-accumulates for one sample of the dense model
 
     @classmethod
     def of(cls, facts: Facts, label: Ids, weights: dict[str, str], macs: dict[str, int]) -> AxisMeter:
@@ -80,15 +67,7 @@ class AxisMeter:
         return sum(math.prod(self.shape(name)) - math.prod(self.shape(name, counts)) for name in names)
 
     def macs(self, counts: Ids, blocks: tuple[str, ...] = ()) -> dict[str, int]:
-        """Return the multiply-accumulates of each layer for one sample; under ``""`` those of all other products.
-
-        Parameters
-        ----------
-        counts : ndarray of int
-            As :meth:`kept` returned.
-        blocks : tuple of str
-            Modules that are gone.
-        """
+        """Return the multiply-accumulates of each layer for one sample; under ``""`` those of all other products."""
         before: dict[str, int] = defaultdict(int)
         after: dict[str, int] = defaultdict(int)
         for name, unit, axes, where in self.products:

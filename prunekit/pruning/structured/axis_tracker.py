@@ -46,29 +46,20 @@ def numbers_in(name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[float, 
 
 @dataclass
 class Notes:
-    """Where zeroing a channel is not enough for the dense model to compute what the smaller one does; in evaluation mode.
+    """Where zeroing a channel is not enough for the dense model to compute what the smaller one does; in evaluation mode."""
 
-    Attributes
-    ----------
-    norms : dict
-        Call of a layer norm or group norm -> the variables of its channels and the number of groups: statistics are those of the
-        channels that stay.
-    inputs : dict
-        Call of a contraction without parameters -> (argument, axis, variables): what goes has to be zero there, and need not be (a
-        sigmoid of zero).
-    outputs : dict
-        Call of an operation that is not finite at zero -> (axis, variables).
-    statistics : dict
-        Call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay. Of what is made
-        of weights alone, any statistic, over several axes.
-    choices : dict
-        Call of a softmax or of a choice of the largest -> (axis, variables): what goes is never chosen.
-    """
-
+    # call of a layer norm or group norm -> the variables of its channels and the number of groups: statistics are those of the channels
+    # that stay
     norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
+    # call of a contraction without parameters -> (argument, axis, variables): what goes has to be zero there, and need not be (a sigmoid of
+    # zero)
     inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
+    # call of an operation that is not finite at zero -> (axis, variables)
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+    # call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay. Of what is made of
+    # weights alone, any statistic, over several axes
     statistics: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+    # call of a softmax or of a choice of the largest -> (axis, variables): what goes is never chosen
     choices: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
 
 

@@ -37,15 +37,7 @@ class Listing(Seeing):
 
 
 def listed(meta: nn.Module, shape: tuple[int, ...]) -> set[Call] | None:
-    """Return the calls of a model's forward pass; None where it does not take such inputs.
-
-    Parameters
-    ----------
-    meta : nn.Module
-        A copy on the meta device.
-    shape : tuple of int
-        Shape of one sample.
-    """
+    """Return the calls of a model's forward pass; None where it does not take such inputs."""
     listing = Listing()
     try:
         inputs = zeros(meta, shape, 2).to("meta")
@@ -57,17 +49,7 @@ def listed(meta: nn.Module, shape: tuple[int, ...]) -> set[Call] | None:
 
 
 def without_which_it_runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> tuple[Block, ...]:
-    """Return the blocks without which a model still runs.
-
-    Parameters
-    ----------
-    meta : nn.Module
-        A copy on the meta device; as it was, afterwards.
-    blocks : tuple of Block
-        Those that its operations let go.
-    input_shape : tuple of int
-        Shape of one sample.
-    """
+    """Return the blocks without which a model still runs."""
     if not blocks or _runs(meta, blocks, input_shape):
         return blocks
     return tuple(block for block in blocks if _runs(meta, (block,), input_shape))

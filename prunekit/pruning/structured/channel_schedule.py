@@ -18,24 +18,12 @@ Chunk = tuple[int, Ids]
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
-    """One group's channels in the order in which they go, and the counts at which it may stop.
-
-    Attributes
-    ----------
-    group : Group
-        The group.
-    order : ndarray of int
-        Atoms that may go, in the order in which they do.
-    scores : ndarray of float
-        Their scores; ascending where nothing but the score decides.
-    levels : ndarray of int
-        Counts that may go, ascending, from 0.
-    """
+    """One group's channels in the order in which they go, and the counts at which it may stop."""
 
     group: Group
-    order: Ids
-    scores: Scores
-    levels: Ids
+    order: Ids  # atoms that may go, in the order in which they do
+    scores: Scores  # their scores; ascending where nothing but the score decides
+    levels: Ids  # counts that may go, ascending, from 0
 
     @property
     def top(self) -> int:
@@ -68,19 +56,7 @@ class _Share:
 
 
 def roles_open(graph: ChannelGraph, group: Group, layer: str, open_to: Ids) -> int:
-    """Return in how many ways one output of a layer can go, its group's own among them.
-
-    Parameters
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    group : Group
-        A group with the layer.
-    layer : str
-        The layer.
-    open_to : ndarray of int
-        Atoms that a setting may remove, of all groups: a role whose units stay whole takes no part.
-    """
+    """Return in how many ways one output of a layer can go, its group's own among them."""
     positions, atoms, roles = graph.incidence[layer]
     if not roles.size or (roles == roles[0]).all():
         return 1  # most layers have a single role, and this is asked for each of them
@@ -111,23 +87,7 @@ def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str, open_
 
 
 def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, reserved: Ids, *, open_to: Ids) -> Ladder:
-    """Return what a setting's caps and channel multiple leave open for one group.
-
-    Parameters
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    spec : PruneSpec
-        Its caps and its ``round_to``.
-    group : Group
-        The group.
-    scores : ndarray of float
-        Score of each of its atoms.
-    reserved : ndarray of int
-        Atoms that never go.
-    open_to : ndarray of int
-        Atoms of all groups that the setting may touch.
-    """
+    """Return what a setting's caps and channel multiple leave open for one group."""
     if spec.round_to == group.multiple == 1 and not spec.capped:  # one at a time, on whatever layers each of them stands
         free = np.flatnonzero(~np.isin(group.atoms, reserved))
         order = free[np.argsort(scores[free], kind="stable")]

@@ -37,19 +37,7 @@ class Coupling:
 def couplings_of(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet.
 
-    Parameters
-    ----------
-    facts, solution
-        Of the model's forward passes.
-    root : ndarray of int
-        By atom: the one that stands for its group.
-    weights : dict of str to str
-        Layer -> state name of its weight.
-
-    Returns
-    -------
-    dict of int to tuple of Coupling
-        By the atom that stands for the group.
+    ``weights``: layer -> state name of its weight. By the atom that stands for the group.
     """
     layers = tuple(weights)
     reasons, said, owner, ids = _met(facts, weights)

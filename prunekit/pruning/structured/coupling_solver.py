@@ -135,21 +135,11 @@ def _by_structure(out: Ids, first: Ids, second: Ids) -> Pairs:
 
 @dataclass(frozen=True)
 class Solution:
-    """Classes of variables.
+    """Classes of variables."""
 
-    Attributes
-    ----------
-    label : ndarray of int, shape [variables]
-        Class of each variable, named by its least member; 0 is the immovable class.
-    ors : ndarray of int, shape [n, 3]
-        Rows (class, part, part): the class is removed when either part is.
-    loose : ndarray of int, shape [variables]
-        Classes by the equalities alone: what makes a class immovable can be told apart there.
-    """
-
-    label: Ids
-    ors: Ids
-    loose: Ids
+    label: Ids  # [variables]: class of each variable, named by its least member; 0 is the immovable class
+    ors: Ids  # [n, 3]: rows (class, part, part): the class is removed when either part is
+    loose: Ids  # [variables]: classes by the equalities alone: what makes a class immovable can be told apart there
 
     @cached_property
     def _row(self) -> Ids:
@@ -161,16 +151,8 @@ class Solution:
     def atoms(self, classes: Ids) -> tuple[Ids, Ids, Ids]:
         """Return which atoms remove which element of an axis.
 
-        Parameters
-        ----------
-        classes : ndarray of int
-            Class of each element.
-
-        Returns
-        -------
-        positions, atoms, roles : ndarray of int
-            One entry for each element and atom that removes it. The role says by which part of its ORs: 1 for an element that is an
-            atom itself, then one binary digit for each OR on the way.
+        ``positions, atoms, roles``: one entry for each element and atom that removes it. The role says by which part of its ORs: 1 for an
+        element that is an atom itself, then one binary digit for each OR on the way.
         """
         positions, labels, roles = np.arange(classes.size), np.asarray(classes), np.ones(classes.size, dtype=np.int64)
         done: list[tuple[Ids, Ids, Ids]] = []

@@ -27,42 +27,15 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Depth:
-    """The blocks that go.
+    """The blocks that go."""
 
-    Attributes
-    ----------
-    blocks : tuple of str
-        By name, in order of definition.
-    scores : dict of str to float
-        Score of every block that may go; empty where none was asked for.
-    limits : tuple of str
-        What stood in the way, in plain sentences.
-    """
-
-    blocks: tuple[str, ...] = ()
-    scores: dict[str, float] | None = None
-    limits: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()  # by name, in order of definition
+    scores: dict[str, float] | None = None  # score of every block that may go; empty where none was asked for
+    limits: tuple[str, ...] = ()  # what stood in the way, in plain sentences
 
 
 def choose_blocks(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Depth:
-    """Choose the blocks that a setting takes: a share of those that may go by the criterion's score, or so many by influence, lowest first.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        A structured setting.
-    graph : ChannelGraph
-        The model's couplings.
-    data : Data, optional
-        For criteria that look at training data.
-
-    Raises
-    ------
-    PruningError
-        If blocks are asked for and none can go, or one that is named cannot.
-    """
+    """Choose the blocks that a setting takes, lowest score first: a share of those that may go, or so many by influence."""
     if not spec.depth and not spec.remove_layers:
         return Depth()
     candidates, held = _candidates(spec, graph)
@@ -109,28 +82,7 @@ def block_scores(
 
     How the scores of a layer's channels make one is the criterion's own matter (`Criterion.block`).
 
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        Its criterion, seed and number of samples.
-    graph : ChannelGraph
-        The model's couplings.
-    data : Data, optional
-        For criteria that look at training data.
-    blocks : tuple of Block, optional
-        What to score; all that can go when left out.
-
-    Returns
-    -------
-    dict of str to float
-        Block to score; the lowest go first.
-
-    Raises
-    ------
-    PruningError
-        If the criterion tells nothing about a block.
+    Block to score; the lowest go first.
     """
     blocks = graph.blocks if blocks is None else blocks
     if CRITERIA[spec.criterion].random:
@@ -165,15 +117,7 @@ def _joined(model: nn.Module, layer: str, scores: Scores, block: str) -> float:
 
 
 def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-    """Return the groups that are left where blocks go, without the layers and units that go, and groups of the units that go with them.
-
-    Parameters
-    ----------
-    graph : ChannelGraph
-        The dense model's couplings.
-    blocks : tuple of str
-        Names of the blocks that go.
-    """
+    """Return the groups that are left where blocks go, without the layers and units that go, and groups of the units that go with them."""
     if not blocks:
         return graph.groups, ()
     lost = {name for name in graph.layers if within(name, blocks)}

@@ -45,17 +45,7 @@ class _Written(Exception):
 
 
 def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph:
-    """Return a model's couplings, with what its smaller copies do not carry kept whole.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    graph : ChannelGraph
-        As its operations say.
-    hold : callable
-        ``(graph, atoms, reason) -> ChannelGraph``: the couplings without these units.
-    """
+    """Return a model's couplings, with what its smaller copies do not carry kept whole."""
     if not graph.groups or not may_hold_sizes(model, graph):
         return graph
     stage = _Stage(model, graph.facts.path)

@@ -51,15 +51,7 @@ class Table:
 
 
 def embedding_tables(model: nn.Module, graph: ChannelGraph) -> tuple[Table, ...]:
-    """Return the embedding tables of a model, in order of definition, each with the reason why its rows stay where they do.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    graph : ChannelGraph
-        Its couplings, which tell what takes each weight.
-    """
+    """Return the embedding tables of a model, in order of definition, each with the reason why its rows stay where they do."""
     found = []
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for name, module in model.named_modules():
@@ -95,28 +87,7 @@ class RowChoice:
 
 
 def choose_rows(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> RowChoice:
-    """Choose the rows that a setting takes, lowest scores first, of equals the first by number.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        A structured setting. Scope global ranks the rows of all tables together: by what share of its table's lookups each has, by Taylor
-        as it is, by norms relative to the mean of their table. So a small table, whose rows are looked up often, stays, and long tails
-        go. Any other scope takes the same share of each.
-    graph : ChannelGraph
-        The model's couplings.
-    data : Data, optional
-        Its training part is looked at, unless rows go by their norm.
-
-    Raises
-    ------
-    PruningError
-        If rows are asked for and none can go, or a table that is named does not exist or has to stay.
-    DataError
-        If lookups have to be counted and there are no data.
-    """
+    """Choose the rows that a setting takes, lowest scores first, of equals the first by number."""
     if not spec.cuts_rows:
         return RowChoice()
     known = {table.name: table for table in embedding_tables(model, graph)}

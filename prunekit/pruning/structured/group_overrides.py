@@ -17,22 +17,13 @@ from prunekit.pruning.structured.scored_groups import ScoredGroups
 
 @dataclass(frozen=True)
 class Fixed:
-    """What overrides make of one group.
+    """What overrides make of one group."""
 
-    Attributes
-    ----------
-    share : float or None
-        Asked of the layers, 0 to 1: the share of their outputs that is to go, whether the group alone gives it or several; None where
-        scores say which of several groups gives what.
-    atoms : ndarray of int
-        Units of the group that go.
-    limit : str or None
-        What kept the group from what was asked of it.
-    """
-
+    # asked of the layers, 0 to 1: the share of their outputs that is to go, whether the group alone gives it or several; None where scores
+    # say which of several groups gives what
     share: float | None
     atoms: Ids
-    limit: str | None = None
+    limit: str | None = None  # what kept the group from what was asked of it
 
 
 def fixed_groups(ranking: ScoredGroups) -> dict[str, Fixed]:
@@ -40,16 +31,6 @@ def fixed_groups(ranking: ScoredGroups) -> dict[str, Fixed]:
 
     Where a layer's outputs go in several ways (by heads and by dimensions of attention, by groups and by places within them), each way
     takes as large a part as the others, and the last one what rounding left of the asked share.
-
-    Parameters
-    ----------
-    ranking : ScoredGroups
-        Its setting, groups and blocks count.
-
-    Raises
-    ------
-    PruningError
-        If an override cannot be honoured, or contradicts another one or a cap.
     """
     shares, found = dict(ranking.spec.overrides), dict[str, Fixed]()
     asked = [(_fewest(ranking, *entry, ranking.open_to)[0], entry[0].size, entry) for entry in _asked(ranking)]

@@ -74,19 +74,7 @@ def _held(model: nn.Module, shape: tuple[int, ...], facts: Facts, units: tuple[C
 
 
 def hold(model: nn.Module, graph: ChannelGraph, atoms: Ids, reason: str) -> ChannelGraph:
-    """Return couplings in which some units stay, and let :func:`trace` return the same from now on.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Whose couplings they are.
-    graph : ChannelGraph
-        As found so far.
-    atoms : ndarray of int
-        The units.
-    reason : str
-        Why they stay.
-    """
+    """Return couplings in which some units stay, and let :func:`trace` return the same from now on."""
     variables = graph.facts.variables
     variables = replace(variables, ties=list(variables.ties), ors=list(variables.ors), frozen=list(variables.frozen))
     found = _held(model, graph.input_shape, replace(graph.facts, variables=variables), (graph, atoms), reason)

@@ -73,12 +73,7 @@ def one_each_of_samples(positions: Ids, atoms: Ids, scores: Scores) -> Told:
 def joined(told: Iterable[Told], reduction: str) -> dict[int, float]:
     """Return one score for each atom.
 
-    Parameters
-    ----------
-    told : iterable of tuple
-        What each layer says, in order.
-    reduction : {"mean", "max", "prod", "first", "sum"}
-        What is made of an atom that several layers tell something about.
+    ``reduction``: {"mean", "max", "prod", "first", "sum"}: what is made of an atom that several layers tell something about.
     """
     told = list(told)
     count = 1 + max((int(atoms.max(initial=0)) for atoms, _ in told), default=0)
@@ -112,25 +107,7 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
     the scale of BatchNorm. With ``consumers`` the columns by which other layers read the channel are scored by the same function, and
     count as much as the filters that make it. By default one is an average channel.
 
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        Its criterion, seed and number of samples, and how scores are joined.
-    graph : ChannelGraph
-        The model's couplings.
-    groups : iterable of Group
-        What to score.
-    data : Data, optional
-        For criteria that look at training data.
-    blocks : tuple of str
-        Residual blocks that go: what stands in them tells nothing.
-
-    Returns
-    -------
-    dict of int to float
-        Atom to score; atoms that no layer or norm tells anything about are left out.
+    Atom to score; atoms that no layer or norm tells anything about are left out.
     """
     groups = tuple(groups)
     carriers = {name: found for name, found in _carriers(model, spec, graph, groups).items() if not within(name, blocks)}

@@ -28,33 +28,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """One way in which a model may be asked.
+    """One way in which a model may be asked."""
 
-    Attributes
-    ----------
-    name : str
-        As reports say it.
-    shape : tuple of int
-        What one sample is, or `InputForm`.
-    samples : int
-        How many are asked at once.
-    training : bool
-        Whether the model is in training mode.
-    attention : str
-        Implementation of attention, of a model of transformers; "" for its own.
-    padded : bool
-        Whether models inside that take a mask of padding get one.
-    path : dict, optional
-        The branches that are taken, of a model that takes some by what a tensor says.
-    """
-
-    name: str
-    shape: Shape
-    samples: int = 1
-    training: bool = False
-    attention: str = ""
-    padded: bool = False
-    path: Path | None = None
+    name: str  # as reports say it
+    shape: Shape  # what one sample is, or `InputForm`
+    samples: int = 1  # how many are asked at once
+    training: bool = False  # whether the model is in training mode
+    attention: str = ""  # implementation of attention, of a model of transformers; "" for its own
+    padded: bool = False  # whether models inside that take a mask of padding get one
+    path: Path | None = None  # the branches that are taken, of a model that takes some by what a tensor says
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
@@ -74,17 +56,7 @@ class Form:
 
 
 def forms_of(model: nn.Module, shape: Shape, *, trains_more: bool) -> tuple[Form, ...]:
-    """Return the further forms in which a model may be asked: of those of one name the first that it takes, if it takes any.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    shape : tuple of int
-        Shape of one sample, or `InputForm`.
-    trains_more : bool
-        Whether some parameters take no part in evaluation mode.
-    """
+    """Return the further forms in which a model may be asked: of those of one name the first that it takes, if it takes any."""
     given = told(model, "examples") or ()
     own = [InputForm.of(each() if callable(each) else each) for each in given]
     forms = [Form(f"example {number}", each) for number, each in enumerate(own, start=2)]

@@ -13,13 +13,7 @@ from prunekit.pruning.structured.plan import Plan
 
 
 def named_plan(graph: ChannelGraph, spec: PruneSpec) -> Plan:
-    """Return the plan that removes the channels that a setting names.
-
-    Raises
-    ------
-    PruningError
-        If a layer or channel does not exist or cannot go, or a layer would be emptied.
-    """
+    """Return the plan that removes the channels that a setting names."""
     unknown = [name for name, _ in spec.indices if name not in graph.outputs]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), graph.layers))

@@ -19,37 +19,18 @@ from prunekit.pruning.structured.trace import Axis
 
 @dataclass(frozen=True, eq=False)
 class Removal:
-    """Channels and blocks to remove, with everything that follows from counting.
-
-    Attributes
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    atoms : ndarray of int
-        The units that go.
-    blocks : tuple of str
-        The residual blocks that go as a whole, by name.
-    rows : dict of str to TableCut
-        Embedding tables by name -> which of their rows go.
-    """
+    """Channels and blocks to remove, with everything that follows from counting."""
 
     graph: ChannelGraph
     atoms: Ids
-    blocks: tuple[str, ...] = field(default=(), kw_only=True)
-    rows: Mapping[str, TableCut] = field(default_factory=dict, kw_only=True)
+    blocks: tuple[str, ...] = field(default=(), kw_only=True)  # the residual blocks that go as a whole, by name
+    rows: Mapping[str, TableCut] = field(default_factory=dict, kw_only=True)  # embedding tables by name -> which of their rows go
 
     @classmethod
     def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]], rows: Mapping[str, TableCut] | None = None) -> Removal:
         """Return the removal that leaves certain outputs of each layer.
 
-        Parameters
-        ----------
-        graph : ChannelGraph
-            The dense model's couplings.
-        kept : mapping of str to sequence of int
-            Layer -> original indices of the outputs that stay; what is not named stays whole. Of a block that went nothing stays.
-        rows : mapping of str to TableCut, optional
-            Rows of embedding tables that go.
+        ``kept``: layer -> original indices of the outputs that stay; what is not named stays whole. Of a block that went nothing stays.
         """
         blocks = tuple(block.name for block in graph.blocks if not any(len(kept.get(name, (0,))) for name in block.layers))
         there = {name: stay for name, stay in kept.items() if name in graph.outputs and not within(name, blocks)}
@@ -123,13 +104,7 @@ class Removal:
         return sum(self.graph.macs.get(name, 0) - macs for name, macs in self.layer_macs().items())
 
     def removed_params(self, parameters: dict[str, tuple[int, ...]]) -> int:
-        """Return how many parameters go.
-
-        Parameters
-        ----------
-        parameters : dict of str to tuple
-            Shape of every parameter of the dense model, by name.
-        """
+        """Return how many parameters go."""
         lost = [name for name in parameters if within(name, self.blocks)] if self.blocks else []
         rest = parameters.keys() - set(lost) if lost else parameters
         rows = {name: cut for name, cut in self.by_weight.items() if name in rest}

@@ -17,13 +17,7 @@ from prunekit.pruning.structured.target_search import solve
 
 
 def groups_of(ranking: ScoredGroups) -> dict[JointShare, list[Group]]:
-    """Return the groups that count in each joint share of a setting.
-
-    Raises
-    ------
-    PruningError
-        If none does, or one counts in two.
-    """
+    """Return the groups that count in each joint share of a setting."""
     found = {each: [g for g in ranking.groups if each.holds(g.layers)] for each in joint_shares(ranking.spec, ranking.graph.layers)}
     seen: dict[str, str] = {}
     for each, groups in found.items():

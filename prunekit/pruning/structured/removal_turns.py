@@ -17,36 +17,20 @@ Keys = list[NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Stairs:
-    """All groups' ladders, climbed in one fixed order: more of it always removes more.
-
-    Attributes
-    ----------
-    ladders : tuple of Ladder
-        One for each group.
-    turns : ndarray of int
-        Which ladder climbs one level, turn after turn.
-    even : ndarray of int or None
-        Where all groups give the same share: the numbers of turns after which groups of one size have given as many, as those of layers
-        that are built alike; from 0 to all.
-    """
+    """All groups' ladders, climbed in one fixed order: more of it always removes more."""
 
     ladders: tuple[Ladder, ...]
-    turns: Ids
+    turns: Ids  # which ladder climbs one level, turn after turn
+    # where all groups give the same share: the numbers of turns after which groups of one size have given as many, as those of layers that
+    # are built alike; from 0 to all
     even: Ids | None = None
 
     @classmethod
     def of(cls, ladders: tuple[Ladder, ...], scope: str, forms: Mapping[str, Hashable] | None = None) -> Stairs:
         """Order the turns.
 
-        Parameters
-        ----------
-        ladders : tuple of Ladder
-            One for each group.
-        scope : {"global", "uniform", "isomorphic"}
-            By score over all groups; so that all groups give the same share; or so that all sets of groups that are built alike do,
-            within a set by score.
-        forms : mapping of str to hashable, optional
-            How each group is built, by its id.
+        ``scope``: {"global", "uniform", "isomorphic"}: by score over all groups; so that all groups give the same share; or so that all
+        sets of groups that are built alike do, within a set by score.
         """
         if not ladders:
             return cls((), np.empty(0, dtype=np.int64))

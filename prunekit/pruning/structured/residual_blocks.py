@@ -101,13 +101,7 @@ class _Frame:
 
 
 class Blocks:
-    """Watches one forward pass for residual blocks.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The copy that runs.
-    """
+    """Watches one forward pass for residual blocks."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model

@@ -49,18 +49,7 @@ def selected_groups(
 ) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:  # fmt: skip
     """Return the groups whose layers are all chosen, those of them that go with whole blocks, and why chosen layers stay whole.
 
-    Parameters
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    chosen : tuple of str
-        Layers.
-    blocks : tuple of str
-        Residual blocks that go.
-    units : tuple of str, optional
-        Kinds of groups that may go; None for all.
-    besides : bool
-        Whether something else goes, so that it is no error where no group may.
+    ``units``: kinds of groups that may go; None for all.
     """
     left, lost = without(graph, blocks)
     offered, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
@@ -100,78 +89,28 @@ def _withheld(groups: tuple[Group, ...]) -> Limits:
 
 @dataclass(frozen=True, eq=False)
 class ScoredGroups:
-    """The removable channels of the chosen layers, scored once.
-
-    Attributes
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    spec : PruneSpec
-        The setting that was ranked.
-    groups : tuple of Group
-        Groups all of whose layers are chosen.
-    scores : dict of str to ndarray
-        Group id to a score for each of its atoms, relative to the mean of the layer and averaged over coupled layers.
-    reserved : ndarray of int
-        Atoms that never go: the best of every layer, so that no layer is emptied.
-    limits : tuple of str
-        Plain sentences on what stays whole and why.
-    params, macs : int
-        Of the whole dense model.
-    shapes : dict of str to tuple
-        Shape of every parameter of the dense model.
-    blocks : tuple of str
-        Residual blocks that go as a whole.
-    block_scores : dict of str to float
-        Score of each block that may go; empty where the setting's depth is 0.
-    inside : int
-        Removable channels of the chosen groups that go with the blocks.
-    classes : dict of str to str
-        Module name -> its class, for all modules.
-    widths : dict of str to int
-        Bytes of an element of every parameter.
-    rows : dict of str to TableCut
-        Embedding tables -> which of their rows go.
-    """
+    """The removable channels of the chosen layers, scored once."""
 
     graph: ChannelGraph
     spec: PruneSpec
-    groups: tuple[Group, ...]
+    groups: tuple[Group, ...]  # groups all of whose layers are chosen
+    # group id to a score for each of its atoms, relative to the mean of the layer and averaged over coupled layers
     scores: dict[str, Scores]
-    reserved: Ids
-    limits: tuple[str, ...]
-    params: int
+    reserved: Ids  # atoms that never go: the best of every layer, so that no layer is emptied
+    limits: tuple[str, ...]  # plain sentences on what stays whole and why
+    params: int  # params, macs: of the whole dense model
     macs: int
-    shapes: dict[str, tuple[int, ...]]
-    blocks: tuple[str, ...] = ()
-    block_scores: dict[str, float] = field(default_factory=dict)
-    inside: int = 0
-    classes: dict[str, str] = field(default_factory=dict)
-    widths: dict[str, int] = field(default_factory=dict)
-    rows: dict[str, TableCut] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]]  # shape of every parameter of the dense model
+    blocks: tuple[str, ...] = ()  # residual blocks that go as a whole
+    block_scores: dict[str, float] = field(default_factory=dict)  # score of each block that may go; empty where the setting's depth is 0
+    inside: int = 0  # removable channels of the chosen groups that go with the blocks
+    classes: dict[str, str] = field(default_factory=dict)  # module name -> its class, for all modules
+    widths: dict[str, int] = field(default_factory=dict)  # bytes of an element of every parameter
+    rows: dict[str, TableCut] = field(default_factory=dict)  # embedding tables -> which of their rows go
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:
-        """Score the channels that ``spec`` chooses.
-
-        Parameters
-        ----------
-        model : nn.Module
-            The dense model; not modified.
-        spec : PruneSpec
-            A structured setting.
-        graph : ChannelGraph
-            The model's couplings.
-        data : Data, optional
-            For criteria that look at training data.
-
-        Raises
-        ------
-        PruningError
-            If nothing can be removed; the message says why for each chosen layer.
-        DataError
-            If the criterion needs data and there are none.
-        """
+        """Score the channels that ``spec`` chooses."""
         if spec.indices:
             raise PruningError("channels that are named have no order and no other sparsity: call prune(), or leave the indices out")
         chosen = chosen_layers(model, spec, graph.immovable)

@@ -25,35 +25,16 @@ Value = Callable[[Ids], int]
 
 @dataclass(frozen=True, eq=False)
 class Meter:
-    """What a removal takes away, counted in one unit.
-
-    Attributes
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    unit : {"channels", "params", "macs", "bytes"}
-        What is counted.
-    total : int
-        The whole: removable channels of the chosen groups, or parameters, MACs or bytes of the parameters of the model.
-    parameters : dict of str to tuple
-        Shape of every parameter of the dense model.
-    blocks : tuple of str
-        Residual blocks that go in any case.
-    inside : int
-        Removable channels of the chosen groups that go with them.
-    widths : dict of str to int
-        Bytes of an element of every parameter.
-    rows : dict of str to TableCut
-        Rows of embedding tables that go in any case; the remaps that they leave behind count in bytes.
-    """
+    """What a removal takes away, counted in one unit."""
 
     graph: ChannelGraph
-    unit: str
-    total: int
-    parameters: dict[str, tuple[int, ...]]
-    blocks: tuple[str, ...] = ()
-    inside: int = 0
-    widths: dict[str, int] = field(default_factory=dict)
+    unit: str  # {"channels", "params", "macs", "bytes"}: what is counted
+    total: int  # the whole: removable channels of the chosen groups, or parameters, MACs or bytes of the parameters of the model
+    parameters: dict[str, tuple[int, ...]]  # shape of every parameter of the dense model
+    blocks: tuple[str, ...] = ()  # residual blocks that go in any case
+    inside: int = 0  # removable channels of the chosen groups that go with them
+    widths: dict[str, int] = field(default_factory=dict)  # bytes of an element of every parameter
+    # rows of embedding tables that go in any case; the remaps that they leave behind count in bytes
     rows: Mapping[str, TableCut] = field(default_factory=dict)
 
     def removed(self, atoms: Ids) -> int:
@@ -69,19 +50,7 @@ class Meter:
 
 
 def climb(stairs: Stairs, value: Value, wanted: int, stops: Ids | None = None) -> Ids:
-    """Return the levels after the number of turns that comes nearest to what is wanted.
-
-    Parameters
-    ----------
-    stairs : Stairs
-        More turns remove more.
-    value : callable
-        From levels to what goes.
-    wanted : int
-        In the same unit.
-    stops : ndarray of int, optional
-        The numbers of turns to choose from, growing; any where not given.
-    """
+    """Return the levels after the number of turns that comes nearest to what is wanted."""
     turns = np.arange(stairs.turns.size + 1) if stops is None else stops
     low, high = 0, turns.size - 1
     while low < high:
@@ -96,13 +65,6 @@ def refine(stairs: Stairs, levels: Ids, value: Value, wanted: int, good: int) ->
     """Move single groups, then pairs of them, up or down a level while that comes nearer to what is wanted.
 
     The order of the turns is given up as little as needed: where the next turn is a large step, smaller ones of other groups fill the gap.
-
-    Parameters
-    ----------
-    stairs, levels, value, wanted
-        As for :func:`climb`, and where to start.
-    good : int
-        How near is near enough.
     """
     now = value(levels)
     for _ in range(MOVES):

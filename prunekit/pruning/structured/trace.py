@@ -46,24 +46,12 @@ FACTORS = {aten.mm: 0, aten.addmm: 1, aten.bmm: 0, aten.baddbmm: 1}  # where the
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """One product of a forward pass.
+    """One product of a forward pass."""
 
-    Attributes
-    ----------
-    weight : str
-        State name of the weight that takes part; empty for a product of activations.
-    macs : int
-        Multiply-accumulates of the dense model on the samples that were run.
-    axes : tuple of ndarray
-        Variables of the axes whose lengths it is proportional to.
-    where : str
-        The module that runs it.
-    """
-
-    weight: str
-    macs: int
-    axes: tuple[Ids, ...]
-    where: str
+    weight: str  # state name of the weight that takes part; empty for a product of activations
+    macs: int  # multiply-accumulates of the dense model on the samples that were run
+    axes: tuple[Ids, ...]  # variables of the axes whose lengths it is proportional to
+    where: str  # the module that runs it
 
 
 def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, names: dict[int, str]) -> Product:
@@ -88,79 +76,35 @@ Number = tuple[str, str]  # module and attribute
 
 @dataclass(frozen=True)
 class Facts:
-    """What one model's forward passes told.
-
-    Attributes
-    ----------
-    variables : Variables
-        The collected equalities and ORs.
-    axes : dict
-        (name in the state dict, axis) -> variables of that axis. Tied parameters appear under their first name.
-    grouped : dict of str to ndarray
-        Grouped convolutions by module name -> the variables of their groups.
-    seen : set of str
-        State names that took part in a forward pass.
-    unknown : dict of str to str
-        Operations without a rule -> the module they were met in.
-    notes : Notes
-        What the proof has to mind besides zeroes.
-    products : tuple of Product
-        What costs multiply-accumulates, in the order in which it runs.
-    splits : frozenset of str
-        Modules that take an axis apart into a grid, such as heads and their dimensions.
-    blocks : tuple of Block
-        Residual blocks that can go as a whole.
-    outputs : dict of str to ndarray
-        State name of a weight that takes part in a product -> variables of the outputs that it makes.
-    lengths : dict of str to ndarray
-        Norms by module name -> variables of the axis that they work on.
-    heads : tuple of ndarray
-        Variables of the axes of products of activations along which each index has a product of its own: heads of attention.
-    experts : tuple of ndarray
-        Variables of the axes along which experts are packed that a router chooses from.
-    routes : tuple of (ndarray, int)
-        Variables of the axes of which so many have to stay: so many of them are chosen, such as experts, or their deviation is taken.
-    multiples : tuple of (ndarray, int)
-        Variables of the axes whose length an operation wants to be a multiple of a number.
-    records : dict of Call to Record
-        Every call in evaluation mode: what a smaller model's has to be like.
-    forms : tuple of (Form, Notes)
-        The further forms in which the model runs, traced along.
-    kept : dict of (str, str) to tuple of ndarray
-        Module and attribute of somebody's own class that is a whole number -> variables of the axes, of grids there, that are as long: it
-        follows in a smaller copy. The rehearsal takes out what only stands in the way.
-    path : dict or None
-        The branches that were taken, of a model that takes some by what a tensor says.
-    held : tuple of str
-        Tensors of the model itself that a copy of it, without values, went on using.
-    uses : dict of str to set of (str, str)
-        State name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that.
-    pieces : tuple of ndarray
-        Variables of the pieces of axes that are cut at sizes which a module keeps: each is something of its own.
-    """
+    """What one model's forward passes told."""
 
     variables: Variables
-    axes: dict[Axis, Ids]
-    grouped: dict[str, Ids]
-    seen: set[str]
-    unknown: dict[str, str]
-    notes: Notes
-    products: tuple[Product, ...]
-    splits: frozenset[str]
-    blocks: tuple[Block, ...]
-    outputs: dict[str, Ids]
-    lengths: dict[str, Ids]
+    axes: dict[Axis, Ids]  # (name in the state dict, axis) -> variables of that axis. Tied parameters appear under their first name
+    grouped: dict[str, Ids]  # grouped convolutions by module name -> the variables of their groups
+    seen: set[str]  # state names that took part in a forward pass
+    unknown: dict[str, str]  # operations without a rule -> the module they were met in
+    notes: Notes  # what the proof has to mind besides zeroes
+    products: tuple[Product, ...]  # what costs multiply-accumulates, in the order in which it runs
+    splits: frozenset[str]  # modules that take an axis apart into a grid, such as heads and their dimensions
+    blocks: tuple[Block, ...]  # residual blocks that can go as a whole
+    outputs: dict[str, Ids]  # state name of a weight that takes part in a product -> variables of the outputs that it makes
+    lengths: dict[str, Ids]  # norms by module name -> variables of the axis that they work on
+    # variables of the axes of products of activations along which each index has a product of its own: heads of attention
     heads: tuple[Ids, ...]
+    # variables of the axes of which so many have to stay: so many of them are chosen, such as experts, or their deviation is taken
     routes: tuple[tuple[Ids, int], ...]
-    multiples: tuple[tuple[Ids, int], ...]
-    records: dict[Call, Record]
-    forms: tuple[tuple[Form, Notes], ...] = ()
+    multiples: tuple[tuple[Ids, int], ...]  # variables of the axes whose length an operation wants to be a multiple of a number
+    records: dict[Call, Record]  # every call in evaluation mode: what a smaller model's has to be like
+    forms: tuple[tuple[Form, Notes], ...] = ()  # the further forms in which the model runs, traced along
+    # module and attribute of somebody's own class that is a whole number -> variables of the axes, of grids there, that are as long: it
+    # follows in a smaller copy. The rehearsal takes out what only stands in the way
     kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
-    path: Path | None = None
-    held: tuple[str, ...] = ()
+    path: Path | None = None  # the branches that were taken, of a model that takes some by what a tensor says
+    held: tuple[str, ...] = ()  # tensors of the model itself that a copy of it, without values, went on using
+    # state name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that
     uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    pieces: tuple[Ids, ...] = ()
-    experts: tuple[Ids, ...] = ()
+    pieces: tuple[Ids, ...] = ()  # variables of the pieces of axes that are cut at sizes which a module keeps: each is something of its own
+    experts: tuple[Ids, ...] = ()  # variables of the axes along which experts are packed that a router chooses from
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -234,25 +178,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
-    """Run the model on the meta device and collect what its operations say about its channels.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified: a copy without values is run.
-    input_shape : tuple of int
-        Shape of one sample.
-
-    Returns
-    -------
-    Facts
-        To be solved.
-
-    Raises
-    ------
-    PruningError
-        If the model does not run without values (its control flow depends on the data) or on this shape.
-    """
+    """Run the model on the meta device and collect what its operations say about its channels."""
     try:
         return _observed(model, input_shape, None)
     except PruningError:

@@ -50,17 +50,7 @@ OTHERWISE = (
 
 
 def stopped(error: Exception, model: nn.Module, input_shape: tuple[int, ...]) -> PruningError:
-    """Return the error that says on which line a forward pass without values stopped, why, and what to change.
-
-    Parameters
-    ----------
-    error : Exception
-        What the forward pass raised.
-    model : nn.Module
-        Whose forward pass it was.
-    input_shape : tuple of int
-        Shape of one sample.
-    """
+    """Return the error that says on which line a forward pass without values stopped, why, and what to change."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     known = ((f"{advice}{end}", signs) for causes, end in ((CAUSES, ELSE), (INPUTS, "")) for signs, advice in causes)
     advice = next((advice for advice, signs in known if any(sign in str(error) for sign in signs)), OTHERWISE + ELSE)
@@ -71,15 +61,7 @@ def stopped(error: Exception, model: nn.Module, input_shape: tuple[int, ...]) ->
 
 
 def place(error: BaseException, model: nn.Module) -> str:
-    """Return where an error was raised: the module by name and class, the file and line of the model's own code, and the line itself.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised in the model's forward pass.
-    model : nn.Module
-        The model that ran.
-    """
+    """Return where an error was raised: the module by name and class, the file and line of the model's own code, and the line itself."""
     found = _line(error, {_package(type(module).__module__) for module in model.modules()} - {"torch", "prunekit"})
     where = next(iter(modules_of(error, model)), "")
     at = f"{where} ({type(model.get_submodule(where)).__name__})" if where else f"the forward pass of {type(model).__name__}"
@@ -87,15 +69,7 @@ def place(error: BaseException, model: nn.Module) -> str:
 
 
 def modules_of(error: BaseException, model: nn.Module) -> list[str]:
-    """Return the modules of a model in whose forward an error was raised, the innermost first.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-    model : nn.Module
-        The model that ran.
-    """
+    """Return the modules of a model in whose forward an error was raised, the innermost first."""
     names = {id(module): name for name, module in model.named_modules()}
     found, trace = [], error.__traceback__
     while trace is not None:

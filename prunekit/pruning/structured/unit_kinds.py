@@ -17,17 +17,7 @@ def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, st
 
     Heads are what products of activations are apart by: a key-value head goes with its query heads, or of query heads one in each group.
 
-    Parameters
-    ----------
-    model : nn.Module
-        Whose attention is looked at.
-    facts, solution
-        Of its forward passes.
-
-    Returns
-    -------
-    dict of int to str
-        Atom to ``"heads"``, ``"head dimensions"`` or ``"experts"``; all others are channels.
+    Atom to ``"heads"``, ``"head dimensions"`` or ``"experts"``; all others are channels.
     """
     found: dict[int, str] = {}
     for name, module, known in adapters(model):

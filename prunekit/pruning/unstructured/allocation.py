@@ -114,24 +114,12 @@ def held_at(shares: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """The bounds of every chosen layer, and what a sparsity asks of it.
+    """The bounds of every chosen layer, and what a sparsity asks of it."""
 
-    Attributes
-    ----------
-    spec : PruneSpec
-        An unstructured setting; its overrides, caps and scope count. Methods take the same setting at any sparsity.
-    shapes : dict of str to tuple
-        Shape of each chosen layer's weight.
-    zeros : dict of str to int
-        How many weights of each layer are zero already: no fewer go.
-    joint : dict of str to int
-        How many weights go from each layer that has its part of a joint share.
-    """
-
-    spec: PruneSpec
-    shapes: dict[str, tuple[int, ...]]
-    zeros: Counts
-    joint: Counts = field(default_factory=dict)
+    spec: PruneSpec  # an unstructured setting; its overrides, caps and scope count. Methods take the same setting at any sparsity
+    shapes: dict[str, tuple[int, ...]]  # shape of each chosen layer's weight
+    zeros: Counts  # how many weights of each layer are zero already: no fewer go
+    joint: Counts = field(default_factory=dict)  # how many weights go from each layer that has its part of a joint share
 
     @cached_property
     def sizes(self) -> Counts:

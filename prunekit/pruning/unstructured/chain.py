@@ -22,18 +22,10 @@ class Reached(Exception):
 
 @dataclass(frozen=True)
 class Chain:
-    """Blocks that run once each, one after another.
+    """Blocks that run once each, one after another."""
 
-    Attributes
-    ----------
-    blocks : tuple of str
-        Their modules, in the order in which they run; empty where a model has none.
-    before, after : tuple of str
-        Layers outside them, in the order in which they run; those that are not called as modules last.
-    """
-
-    blocks: tuple[str, ...]
-    before: tuple[str, ...]
+    blocks: tuple[str, ...]  # their modules, in the order in which they run; empty where a model has none
+    before: tuple[str, ...]  # before, after: layers outside them, in the order in which they run; those that are not called as modules last
     after: tuple[str, ...]
 
 
@@ -48,17 +40,7 @@ class _Call:
 
 
 def find_chain(model: nn.Module, layers: Sequence[str], task: Task, batch: Batch) -> Chain:
-    """Return the chain of blocks that holds most of some layers, found by one forward pass.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In eval mode; left as it was.
-    layers : sequence of str
-        The layers that are asked for.
-    task, batch
-        What runs the model, and on what.
-    """
+    """Return the chain of blocks that holds most of some layers, found by one forward pass."""
     modules = dict(model.named_modules())  # the other names are those of parameters
     owners = {name: name if name in modules else name.rpartition(".")[0] for name in layers}
     candidates = [

@@ -122,33 +122,17 @@ def joined(pieces: Iterable[Flat]) -> Flat:
 
 @dataclass(frozen=True, eq=False)
 class ScoredWeights:
-    """The weights of the chosen layers, scored for as many cuts as are wanted, or for one.
-
-    Attributes
-    ----------
-    spec : PruneSpec
-        The setting that was scored.
-    scores : mapping of str to ndarray
-        Layer name to float32 scores, flattened; -1 for a weight that is zero already, at least 0 for all others. For many cuts they are
-        held, and so is their order; for one, a criterion that scores layer by layer is asked whenever they are needed.
-    shapes : dict of str to tuple
-        Shape of each layer's weight.
-    notes : tuple of str
-        Sentences on where the scores come from.
-    once : bool
-        Whether they are for one cut only.
-    input_axes : dict of str to int
-        Along which axis of each weight its inputs lie.
-    unused : WeakKeyDictionary
-        Model to what ``check_influence`` said of layers that were cut: the same at every cut of one model.
-    """
+    """The weights of the chosen layers, scored for as many cuts as are wanted, or for one."""
 
     spec: PruneSpec
+    # layer name to float32 scores, flattened; -1 for a weight that is zero already, at least 0 for all others. For many cuts they are held,
+    # and so is their order; for one, a criterion that scores layer by layer is asked whenever they are needed
     scores: Mapping[str, Flat]
-    shapes: dict[str, Shape]
-    notes: tuple[str, ...] = ()
-    once: bool = False
-    input_axes: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, Shape]  # shape of each layer's weight
+    notes: tuple[str, ...] = ()  # sentences on where the scores come from
+    once: bool = False  # whether they are for one cut only
+    input_axes: dict[str, int] = field(default_factory=dict)  # along which axis of each weight its inputs lie
+    # model to what ``check_influence`` said of layers that were cut: the same at every cut of one model
     unused: WeakKeyDictionary[nn.Module, dict[tuple[str, ...], tuple[str, ...]]] = field(
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
@@ -214,17 +198,7 @@ class ScoredWeights:
 
 
 class Asked(Mapping[str, Flat]):
-    """Scores that are computed whenever they are asked for.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Whose weights they are.
-    shapes : mapping of str to tuple
-        Shape of each layer's weight.
-    pieces : callable
-        Layer name to scores, of :func:`prunekit.criteria.score_pieces`.
-    """
+    """Scores that are computed whenever they are asked for."""
 
     def __init__(self, model: nn.Module, shapes: Mapping[str, Shape], pieces: Callable[[str], Iterable[Tensor]]) -> None:
         self.model, self.shapes, self._pieces = model, shapes, pieces

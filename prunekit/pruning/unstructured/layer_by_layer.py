@@ -37,29 +37,6 @@ def prune_layer_by_layer(
     """Prune single weights of a copy; the kept weights of each layer are updated to make up for removed ones.
 
     Beside the model and the copy the products of one block of layers are held, and what enters it.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    spec : PruneSpec
-        Of mode "unstructured" or "nm", by a criterion that updates.
-    data : Data or Split
-        Its training part is looked at.
-    consume : bool
-        Prune the model itself instead of a copy.
-
-    Returns
-    -------
-    nn.Module, PackedMasks, Ranking or PatternRanking
-        The pruned copy, its masks, and the ranking with the count of each layer.
-
-    Raises
-    ------
-    DataError
-        If there are no data.
-    ModelError
-        If it cannot be seen what a layer is multiplied with.
     """
     if data is None:
         raise DataError(f"criterion {spec.criterion!r} looks at training data: pass data=..., or choose l1")

@@ -15,11 +15,6 @@ class PackedMasks(Mapping[str, Tensor]):
     """Layer name to mask, True where a weight stays; read only.
 
     Each look-up unpacks a fresh BoolTensor of the weight's shape: use ``dict(masks)`` to look often.
-
-    Parameters
-    ----------
-    masks : iterable of (str, BoolTensor)
-        One at a time: none is held but as bits.
     """
 
     def __init__(self, masks: Iterable[tuple[str, Tensor]]) -> None:

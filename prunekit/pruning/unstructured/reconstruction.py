@@ -20,24 +20,13 @@ DAMPING = 0.01
 
 @dataclass(frozen=True)
 class Goal:
-    """How much goes from a layer.
+    """How much goes from a layer."""
 
-    Attributes
-    ----------
-    count : int
-        How many weights go, where there is no pattern; those that are zero already among them.
-    pattern : tuple of int, optional
-        N and M: of every M consecutive columns N stay.
-    inputs : int, optional
-        After so many columns, the inputs at one place of a kernel, blocks of a pattern begin anew; what is no whole block stays.
-    by_row : bool
-        Whether every row loses as many, rather than the layer as a whole.
-    """
-
-    count: int = 0
-    pattern: tuple[int, int] | None = None
+    count: int = 0  # how many weights go, where there is no pattern; those that are zero already among them
+    pattern: tuple[int, int] | None = None  # N and M: of every M consecutive columns N stay
+    # after so many columns, the inputs at one place of a kernel, blocks of a pattern begin anew; what is no whole block stays
     inputs: int | None = None
-    by_row: bool = False
+    by_row: bool = False  # whether every row loses as many, rather than the layer as a whole
 
     def blocks(self, columns: int) -> dict[int, int]:
         """Return where each block of the pattern begins and ends."""
@@ -53,21 +42,8 @@ def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLO
     weights as they are by then: those of the lowest ``w**2 / d**2``, with ``d`` the column's diagonal in the Cholesky factor of the
     inverse of X'X. What a column loses is made up for by the columns behind it.
 
-    Parameters
-    ----------
-    weight : Tensor, shape [rows, columns]
-        Float32; not modified.
-    product : Tensor, shape [columns, columns] or [rows]
-        X'X of the inputs. Where each row meets one input alone there is nothing to make up for it.
-    goal : Goal
-        How much goes.
-    block, damping
-        As `BLOCK` and `DAMPING`.
-
-    Returns
-    -------
-    tuple of Tensor
-        The new weight, zero where it was removed, and which weights stay.
+    ``weight`` [rows, columns]: float32. ``product`` [columns, columns], or [rows] where each row meets one input alone and nothing can
+    make up for it: X'X of the inputs. Returned are the new weight, zero where it was removed, and which weights stay.
     """
     if product.dim() == 1:
         score = weight.square() * product[:, None]

@@ -17,21 +17,11 @@ SEED = 5
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """A stretch of some scores in ascending order.
+    """A stretch of some scores in ascending order."""
 
-    Attributes
-    ----------
-    values : ndarray of float32
-        The scores of the stretch, ascending.
-    below : int
-        How many scores are less than all of these.
-    size : int
-        How many there are in all; those beyond the stretch are more than all of its values.
-    """
-
-    values: Flat
-    below: int
-    size: int
+    values: Flat  # the scores of the stretch, ascending
+    below: int  # how many scores are less than all of these
+    size: int  # how many there are in all; those beyond the stretch are more than all of its values
 
     @classmethod
     def whole(cls, scores: Flat) -> Order:

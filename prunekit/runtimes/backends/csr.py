@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
-    """Replace every linear layer with at least half zeros by its sparse form.
-
-    Raises
-    ------
-    RuntimeFault
-        If there is none.
-    """
+    """Replace every linear layer with at least half zeros by its sparse form."""
     from torch import nn
 
     from prunekit.runtimes.torch_sessions import LEAST_ZEROS, TorchSession, opened_model, swap

@@ -44,27 +44,13 @@ SUBSETS = (100, 250, 1000, 2500, 5000, 0)
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One setting on the picture.
-
-    Attributes
-    ----------
-    curve : Curve
-        The setting.
-    name : str
-        What it is called.
-    request : SweepRequest
-        What is asked of the core.
-    repeats : int
-        Seeds.
-    weights, hashed : str
-        The very model and the very images.
-    """
+    """One setting on the picture."""
 
     curve: Curve
     name: str
-    request: SweepRequest
+    request: SweepRequest  # what is asked of the core
     repeats: int
-    weights: str
+    weights: str  # weights, hashed: the very model and the very images
     hashed: str
 
     @property

@@ -18,29 +18,16 @@ Note = Callable[[str, bool], object]
 
 @dataclass(eq=False)
 class Seat:
-    """One browser.
+    """One browser."""
 
-    Attributes
-    ----------
-    asked : set of str
-        The keys of the jobs that it asked for.
-    labels : dict of str to Label
-        What it says of runs; nobody else reads it.
-    """
-
-    asked: set[str] = field(default_factory=set)
-    labels: dict[str, Label] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # the keys of the jobs that it asked for
+    labels: dict[str, Label] = field(default_factory=dict)  # what it says of runs; nobody else reads it
 
 
 class Room:
     """All seats of this server, in memory: they end with it, as the runs of a class do.
 
-    Attributes
-    ----------
-    turn : int
-        Which class it is: one more after every reset.
-    teachers : set of str
-        The seats that showed the teacher's key.
+    ``turn``: which class it is: one more after every reset; ``teachers``: the seats that showed the teacher's key.
     """
 
     def __init__(self) -> None:
@@ -100,15 +87,7 @@ class _Over(RunStore):
 
 
 class Noting(_Over):
-    """A store that tells which runs are kept through it, or looked up by their id because they were kept before.
-
-    Parameters
-    ----------
-    store : RunStore
-        The store.
-    note : callable
-        Gets a run's id and whether it is marked as saved.
-    """
+    """A store that tells which runs are kept through it, or looked up by their id because they were kept before."""
 
     def __init__(self, store: RunStore, note: Note) -> None:
         super().__init__(store)
@@ -143,15 +122,6 @@ class View(_Over):
     """The store as one seat sees it: lists hold what it made, and what its address names; labels are its own.
 
     A run by its whole id, and every measurement, is read as ever: what somebody else measured need not be measured again.
-
-    Parameters
-    ----------
-    store : RunStore
-        The store.
-    room, seat : Room, Seat
-        Who looks.
-    named : iterable of str
-        First digits of runs that the address names: a run that somebody shows by its address opens.
     """
 
     def __init__(self, store: RunStore, room: Room, seat: Seat, named: Iterable[str] = ()) -> None:

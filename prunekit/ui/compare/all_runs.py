@@ -83,15 +83,7 @@ def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
 
 
 def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
-    """Return the rows that pass the filters, in the order asked for; picked runs always pass.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of `frame_of`.
-    now : Settings
-        Filters and order.
-    """
+    """Return the rows that pass the filters, in the order asked for; picked runs always pass."""
     text = (frame[["id", "name", "run", "model", "kind", "note"]].agg(" ".join, axis=1) + " " + frame["tags"].map(" ".join)).str.lower()
     keep = pd.Series(True, index=frame.index)
     for word in now.find.lower().split():

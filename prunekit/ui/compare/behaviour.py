@@ -145,19 +145,7 @@ def _by_group(found: Comparison) -> None:
 
 
 def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
-    """Say how much the first of them changed, and how many are shown.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of `changed_samples`.
-    letter : str
-        Of the run.
-    n : int
-        How many samples there are.
-    units : str
-        What they are called.
-    """
+    """Say how much the first of them changed, and how many are shown."""
     first = frame.iloc[0]
     return (
         f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} {frame.attrs['in']}. Shown: "
@@ -286,19 +274,7 @@ def _kind(kind: str) -> None:
 
 
 def flips_caption(rows: pd.DataFrame, letter: str, classes: tuple[str, ...], counted: Callable[[int], str] = IMAGES.count) -> str:
-    """Say how many samples flip each way, and which class loses most.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Flips of one run.
-    letter : str
-        Of the run.
-    classes : tuple of str
-        Their names.
-    counted : callable
-        So many samples in words.
-    """
+    """Say how many samples flip each way, and which class loses most."""
     lost, won = rows[rows["kind"] == "lost"], rows[rows["kind"] == "won"]
     text = f"{letter} gets {counted(len(lost))} wrong that the dense model got right, and {len(won):,} right that it got wrong."
     if len(lost):

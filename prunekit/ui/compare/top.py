@@ -24,24 +24,12 @@ from prunekit.ui.state.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What to put into a report; it is made in another thread when its button is pressed.
-
-    Attributes
-    ----------
-    found : Comparison
-        What was compared.
-    store : RunStore
-        Where the runs are.
-    now : Settings
-        How it is looked at.
-    address : str
-        Where the same view shows.
-    """
+    """What to put into a report; it is made in another thread when its button is pressed."""
 
     found: Comparison
     store: RunStore
-    now: Settings
-    address: str
+    now: Settings  # how it is looked at
+    address: str  # where the same view shows
 
     def __call__(self) -> bytes:
         """Return the report."""

@@ -60,16 +60,7 @@ def typed(now: Settings, prompt: Prompt, usual: str) -> Question:
 def draw(answers: Mapping[str, Answer], key: str, over: Shown | None = None, **look: Any) -> None:
     """Draw what models answer to one sample, side by side: they are of one type.
 
-    Parameters
-    ----------
-    answers : mapping of str to Answer
-        By what the model is called, the dense one first.
-    key : str
-        Of the chart.
-    over : Shown, optional
-        The sample, over whose picture boxes and classes of pixels are drawn.
-    **look
-        What the type of the answer can be drawn with.
+    ``over``: the sample, over whose picture boxes and classes of pixels are drawn.
     """
     _drawn(next(iter(answers.values())), answers, key, over, **look)
 

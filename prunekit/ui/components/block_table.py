@@ -39,16 +39,8 @@ WIDTHS = {"becomes": 85, "layers": 60, "params": 90, "share": 125, "macs": 120}
 def block_frame(source: Source) -> pd.DataFrame:
     """Return the blocks that can go as a whole.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``block`` (name), ``becomes`` (what stands there afterwards), ``layers``, ``params`` (counts), ``share`` (of all
-        parameters), ``macs`` (share of all MACs; those of its layers).
-
-    Raises
-    ------
-    PruningError, ModelError
-        If structured pruning cannot see the model.
+    Columns ``block`` (name), ``becomes`` (what stands there afterwards), ``layers``, ``params`` (counts), ``share`` (of all parameters),
+    ``macs`` (share of all MACs; those of its layers).
     """
     graph, model, counts = cuts.graph(source), model_cache.load(source).model, model_cache.counts_of(source)
     rows = []

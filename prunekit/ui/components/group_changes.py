@@ -34,24 +34,12 @@ INSIDE = {
 
 @dataclass(frozen=True)
 class Follower:
-    """What one layer loses with one unit of a group.
-
-    Attributes
-    ----------
-    layer : str
-        Its name.
-    side : str
-        ``outputs`` or ``inputs``.
-    each : int
-        Channels that go with one unit; the most where units differ.
-    of : int
-        Channels that there are.
-    """
+    """What one layer loses with one unit of a group."""
 
     layer: str
-    side: str
-    each: int
-    of: int
+    side: str  # ``outputs`` or ``inputs``
+    each: int  # channels that go with one unit; the most where units differ
+    of: int  # channels that there are
 
     def __str__(self) -> str:
         """Return ``1 of 16 outputs``."""
@@ -60,25 +48,13 @@ class Follower:
 
 @dataclass(frozen=True, eq=False)
 class Shrinking:
-    """A group, and what follows it.
-
-    Attributes
-    ----------
-    group : Group
-        As it was traced.
-    members, readers : tuple of Follower
-        Layers that lose outputs with it, and layers that lose inputs.
-    at_once : int
-        In how many layers one unit takes outputs; the most where units differ.
-    others : int
-        Modules other than these layers that shrink along, such as norms.
-    """
+    """A group, and what follows it."""
 
     group: Group
-    members: tuple[Follower, ...]
+    members: tuple[Follower, ...]  # members, readers: layers that lose outputs with it, and layers that lose inputs
     readers: tuple[Follower, ...]
-    at_once: int
-    others: int
+    at_once: int  # in how many layers one unit takes outputs; the most where units differ
+    others: int  # modules other than these layers that shrink along, such as norms
 
     @property
     def coupled(self) -> bool:

@@ -25,17 +25,9 @@ TOGETHER = "{} with the same number here lose that share together; the scope say
 
 @dataclass(frozen=True)
 class Row:
-    """One or two groups on the same layers: of attention its heads and their dimensions.
+    """One or two groups on the same layers: of attention its heads and their dimensions."""
 
-    Attributes
-    ----------
-    layers : tuple of str
-        What is ticked together.
-    entries : tuple of Shrinking
-        The groups.
-    """
-
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # what is ticked together
     entries: tuple[Shrinking, ...]
 
     @property

@@ -102,19 +102,7 @@ def tag(how: str) -> str:
 
 
 def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "") -> None:
-    """Show one big number, its tag and the dense model's value.
-
-    Parameters
-    ----------
-    label, value : str
-        What it is, and how much.
-    how : str, optional
-        ``measured``, ``estimated`` or ``counted``.
-    dense : str, optional
-        What to write below, such as ``dense 26.4 k``.
-    note : str, optional
-        A tooltip.
-    """
+    """Show one big number, its tag and the dense model's value."""
     # the tag is no part of the label, whose markup is read aloud by the button of the tooltip
     st.metric(
         label,

@@ -124,20 +124,9 @@ def norms(source: Source, layers: tuple[str, ...], p: int = 1) -> pd.DataFrame:
 
 
 def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, ...]) -> CutBins:
-    """Return the weights of one layer, or of all, split into kept and removed.
+    """Return the weights of one layer, or of all ticked ones, split into kept and removed.
 
     Exact for magnitude criteria up to the width of one of `FINE` bins; a random choice takes the same share of every bin.
-
-    Parameters
-    ----------
-    source : Source
-        The model.
-    view : View
-        An unstructured cut.
-    focus : str, optional
-        One layer; None for all ticked ones together.
-    layers : tuple of str
-        The ticked layers.
     """
     assert not isinstance(view.cut, Plan)
     found = fine(source, (focus,) if focus else layers)

@@ -41,22 +41,13 @@ ZOOM = {
 
 @dataclass(frozen=True)
 class Values:
-    """A figure of each layer, to colour by.
+    """A figure of each layer, to colour by."""
 
-    Attributes
-    ----------
-    of : dict of str to (float, float)
-        Layer -> the figure and its weight, by which the blocks that one stands for are averaged; by 0 the largest counts.
-    title, form : str
-        What it is, and how it is written.
-    words : str
-        What to notice.
-    """
-
+    # layer -> the figure and its weight, by which the blocks that one stands for are averaged; by 0 the largest counts
     of: Mapping[str, tuple[float, float]]
-    title: str
+    title: str  # title, form: what it is, and how it is written
     form: str
-    words: str
+    words: str  # what to notice
 
     def over(self, names: Sequence[str]) -> tuple[float, str]:
         """Return the figure of several layers in one box, and the same in words."""

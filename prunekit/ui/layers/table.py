@@ -72,10 +72,7 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
 def heaviest(frame: pd.DataFrame) -> str:
     """Say which layers hold most of the parameters and which take most of the MACs, from the rows of the table.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``name``, ``share`` (of all parameters) and ``macs``.
+    ``frame``: columns ``name``, ``share`` (of all parameters) and ``macs``.
     """
     work = frame["macs"] / max(int(frame["macs"].sum()), 1)
     most, dear = frame.loc[frame["share"] == frame["share"].max(), "name"], frame.loc[work == work.max(), "name"]

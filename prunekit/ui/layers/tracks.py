@@ -21,22 +21,12 @@ OTHER = "•"
 
 @dataclass(frozen=True)
 class Attention:
-    """The groups that stand on one attention.
+    """The groups that stand on one attention."""
 
-    Attributes
-    ----------
-    layers : tuple of str
-        What loses outputs with a head.
-    heads, dimensions : int
-        Places of the two groups; -1 where there is none.
-    words : str
-        Both in words, ``12 heads × 64``.
-    """
-
-    layers: tuple[str, ...]
-    heads: int
+    layers: tuple[str, ...]  # what loses outputs with a head
+    heads: int  # heads, dimensions: places of the two groups; -1 where there is none
     dimensions: int
-    words: str
+    words: str  # both in words, ``12 heads × 64``
 
 
 def attention(found: Sequence[Shrinking]) -> dict[tuple[str, ...], Attention]:
@@ -65,20 +55,8 @@ def alone(entry: Shrinking) -> bool:
 def layer_rows(graph: ChannelGraph, found: Sequence[Shrinking], frame: pd.DataFrame) -> pd.DataFrame:
     """Return the layers for the picture.
 
-    Parameters
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    found : sequence of Shrinking
-        Its groups.
-    frame : DataFrame
-        Its layers, with ``name`` and ``shape``.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``name``, ``channels``, ``group`` (that each forms alone, or -1), ``why`` (it cannot shrink); of attention ``heads`` and
-        ``dimensions`` (the places of its groups, or -1) and ``inside`` (both in words).
+    Columns ``name``, ``channels``, ``group`` (that each forms alone, or -1), ``why`` (it cannot shrink); of attention ``heads`` and
+    ``dimensions`` (the places of its groups, or -1) and ``inside`` (both in words).
     """
     tied = {name for entry in found if entry.coupled for name in entry.group.layers}
     rings = {entry.group.layers[0]: place for place, entry in enumerate(found) if alone(entry)}

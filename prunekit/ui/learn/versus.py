@@ -33,21 +33,11 @@ GOAL_BUDGETS = {"maximum compression": "bytes", "sparse accelerator": "macs", "p
 
 @dataclass(frozen=True, eq=False)
 class Budgeted:
-    """What was measured at one budget, or why it could not be.
-
-    Attributes
-    ----------
-    budget : str
-        Which one.
-    frame : DataFrame or None
-        From `at_equal_budgets`.
-    refusal : str
-        In words, where there is no frame.
-    """
+    """What was measured at one budget, or why it could not be."""
 
     budget: str
-    frame: pd.DataFrame | None
-    refusal: str = ""
+    frame: pd.DataFrame | None  # from `at_equal_budgets`
+    refusal: str = ""  # in words, where there is no frame
 
 
 def draw(now: Settings) -> None:

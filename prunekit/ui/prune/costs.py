@@ -42,18 +42,10 @@ from prunekit.ui.state.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What carrying out one setting gave; numbers only.
-
-    Attributes
-    ----------
-    assessment : Assessment
-        Dense and pruned side by side.
-    proof : Proof or None
-        Of the surgery.
-    """
+    """What carrying out one setting gave; numbers only."""
 
     assessment: Assessment
-    proof: Proof | None
+    proof: Proof | None  # of the surgery
 
     @property
     def accuracy(self) -> tuple[Evaluation, Evaluation] | None:

@@ -37,36 +37,16 @@ def name_of(loaded: Loaded, spec: PruneSpec) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What to put into an archive, and how; caches have been asked, so that it can be carried out in another thread.
-
-    Attributes
-    ----------
-    name : str
-        Of the folder.
-    loaded : Loaded
-        The dense model.
-    make : callable
-        Makes the pruned model.
-    spec : PruneSpec
-        The setting.
-    data : Data or None
-        In use.
-    split : Split or None
-        What to measure accuracy on now: only where that takes about a second.
-    found : Assessment or None
-        What has been measured.
-    gzip : bool
-        Whether to measure gzipped sizes.
-    """
+    """What to put into an archive, and how; caches have been asked, so that it can be carried out in another thread."""
 
     name: str
-    loaded: Loaded
-    make: Callable[[], PruneResult]
+    loaded: Loaded  # the dense model
+    make: Callable[[], PruneResult]  # makes the pruned model
     spec: PruneSpec
     data: Data | None
-    split: Split | None
-    found: Assessment | None
-    gzip: bool
+    split: Split | None  # what to measure accuracy on now: only where that takes about a second
+    found: Assessment | None  # what has been measured
+    gzip: bool  # whether to measure gzipped sizes
 
     def __call__(self) -> bytes:
         """Return the zipped folder that ``prunekit prune --out`` writes: weights, recipe and result."""

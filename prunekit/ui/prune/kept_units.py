@@ -38,27 +38,13 @@ HIGH = 350  # pixels: a longer table scrolls
 
 @dataclass(frozen=True)
 class Stay:
-    """What stays of layers that keep the same.
+    """What stays of layers that keep the same."""
 
-    Attributes
-    ----------
-    group : str
-        Id of their group; empty for layers that are in none, and for those of blocks that go.
-    layers : tuple of str
-        The layers.
-    unit : str
-        What the indices count: a key of ``UNITS``.
-    kept : tuple of int
-        Original indices of the kept units, from 0.
-    of : int
-        How many there were.
-    """
-
-    group: str
+    group: str  # id of their group; empty for layers that are in none, and for those of blocks that go
     layers: tuple[str, ...]
-    unit: str
-    kept: tuple[int, ...]
-    of: int
+    unit: str  # what the indices count: a key of ``UNITS``
+    kept: tuple[int, ...]  # original indices of the kept units, from 0
+    of: int  # how many there were
 
     @property
     def text(self) -> str:
@@ -177,13 +163,7 @@ def _files(loaded: Loaded, plan: Plan, rows: Sequence[Stay]) -> None:
 
 
 def as_csv(rows: Sequence[Stay]) -> str:
-    """Return the kept units as CSV, a line for each layer and kind of unit; indices are separated by spaces.
-
-    Parameters
-    ----------
-    rows : sequence of Stay
-        From :func:`stays`.
-    """
+    """Return the kept units as CSV, a line for each layer and kind of unit; indices are separated by spaces."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["group", "layer", "unit", "stay", "of", "indices"])

@@ -25,15 +25,7 @@ from prunekit.ui.shared.model_cache import Loaded
 
 
 def layers_caption(frame: pd.DataFrame, what: str) -> str:
-    """Say which layers lose most and least, and which lose inputs.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of a `View`.
-    what : str
-        ``weights`` or ``channels``: what is counted.
-    """
+    """Say which layers lose most and least, and which lose inputs."""
     every = list(frame.itertuples())
     rows = [row for row in every if row.ticked and row.after[0]]
     blocks, fed = with_blocks(frame), _inputs(every)
@@ -105,33 +97,16 @@ LARGE = 250_000  # weights of a layer that is shown as a whole first
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of a cut.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    weight, kept : ndarray, shape [out, in, *kernel]
-        Its dense weight, and True where a weight stays.
-    block : int
-        M of the N:M pattern that lies on it; 0 where none does.
-    channels : bool
-        Whether whole channels go.
-    ticked : bool
-        Whether the setting works on it.
-    coupled : int
-        How many other layers lose the same channels.
-    sides : tuple of str
-        What lies along the two axes of its weight; of an embedding its rows come first, and its outputs are the dimensions.
-    """
+    """One layer of a cut."""
 
     name: str
-    weight: Floats
+    weight: Floats  # weight, kept: [out, in, *kernel]: its dense weight, and True where a weight stays
     kept: Bools
-    block: int
-    channels: bool
-    ticked: bool
-    coupled: int = 0
+    block: int  # M of the N:M pattern that lies on it; 0 where none does
+    channels: bool  # whether whole channels go
+    ticked: bool  # whether the setting works on it
+    coupled: int = 0  # how many other layers lose the same channels
+    # what lies along the two axes of its weight; of an embedding its rows come first, and its outputs are the dimensions
     sides: tuple[str, str] = SIDES
 
     @cached_property

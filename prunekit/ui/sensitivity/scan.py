@@ -194,12 +194,7 @@ def _map(so_far: Sensitivity) -> None:
 def spared(costs: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     """Say which of the layers that hurt less than the others holds most parameters; nothing where none hurts less.
 
-    Parameters
-    ----------
-    costs : DataFrame
-        Columns ``layer``, ``params`` and ``lost`` (quality, on average over its points).
-    metric : Metric
-        What is lost.
+    ``costs``: columns ``layer``, ``params`` and ``lost`` (quality, on average over its points).
     """
     easy = costs[costs["lost"] < costs["lost"].max()]
     easy = easy[easy["lost"] <= costs["lost"].median()].nlargest(1, "params")

@@ -28,41 +28,22 @@ TOKENS = 48
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked, small enough for a cache key.
+    """What a model is asked, small enough for a cache key."""
 
-    Attributes
-    ----------
-    text : str
-        Typed; empty for a test sample.
-    sample : int
-        Its number in the test split: that of a user, where several samples share an answer (`prunekit.tasks.base.Task.places`).
-    goes_on : bool
-        Whether the model also goes on from the text.
-    seed : int, optional
-        By which tokens are drawn; None for the likeliest.
-    """
-
-    text: str = ""
+    text: str = ""  # typed; empty for a test sample
+    # its number in the test split: that of a user, where several samples share an answer (`prunekit.tasks.base.Task.places`)
     sample: int = 0
-    goes_on: bool = False
-    seed: int | None = None
+    goes_on: bool = False  # whether the model also goes on from the text
+    seed: int | None = None  # by which tokens are drawn; None for the likeliest
 
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What was answered.
-
-    Attributes
-    ----------
-    answer : Answer
-    continuation : Continuation or None
-    note : str
-        What was done to the text; "" for nothing.
-    """
+    """What was answered."""
 
     answer: Answer
     continuation: Continuation | None
-    note: str
+    note: str  # what was done to the text; "" for nothing
 
 
 @shared(16)

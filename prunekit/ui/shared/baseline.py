@@ -33,23 +33,9 @@ _READ = LRU[str, Evaluation](16)
 
 @dataclass(frozen=True)
 class Figure:
-    """A quality with its interval and where it comes from.
+    """A quality with its interval and where it comes from."""
 
-    Attributes
-    ----------
-    value, low, high : float
-        In the metric's unit: of accuracy fractions in 0..1.
-    n : int
-        Number of samples.
-    where : str
-        Which data, in a few words.
-    chance : float or None
-        As in an `Evaluation`.
-    metric : Metric
-        What was measured.
-    """
-
-    value: float
+    value: float  # as low and high in the metric's unit: of accuracy fractions in 0..1
     low: float
     high: float
     n: int

@@ -61,17 +61,6 @@ class Shared(Generic[P, R]):
     """A function whose values are kept and shared: never write to them.
 
     Its arguments are hashable; those whose names begin with an underscore do not tell values apart.
-
-    Parameters
-    ----------
-    function : callable
-        What computes a value.
-    kept : LRU
-        Where values are kept; functions may share one.
-    saying : str
-        What a visitor reads meanwhile; nothing where it is quick.
-    weigh : callable, optional
-        From the arguments to what a value weighs.
     """
 
     def __init__(

@@ -29,50 +29,26 @@ __all__ = ["SMALL", "View", "graph", "immovable", "kept_channels", "layer_scores
 
 @dataclass(frozen=True)
 class View:
-    """One cut, counted.
-
-    Attributes
-    ----------
-    spec : PruneSpec
-        The setting.
-    frame : DataFrame
-        A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``,
-        ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and ``cap`` (share or NaN), ``ticked``, ``before``,
-        ``after`` (shapes of the weight), ``params_gone``; where channels go also ``inputs``, the share of the inputs that the layers
-        before it no longer deliver.
-    what : str
-        ``weights`` or ``channels``: what ``gone`` and ``all`` count.
-    unit : str
-        ``weights``, ``channels``, ``params``, ``macs``, ``bytes`` or, where they alone go, ``rows``: what the share to remove counts.
-    gone, chosen : int
-        Removed, and open to removal, in ``unit``.
-    params, macs : tuple of int
-        Dense, and afterwards (non-zero parameters and effective MACs for zeroed weights).
-    prunable : tuple of int
-        Weights of prunable layers, dense and afterwards.
-    limits : tuple of str
-        What stood in the way.
-    cut : Cut or Plan
-        For whoever needs masks or channels.
-    ranking : Ranking, PatternRanking or ChannelRanking
-        What was cut.
-    images : Images
-        What the criterion looked at; none where it looks at weights alone.
-    """
+    """One cut, counted."""
 
     spec: PruneSpec
+    # a row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``,
+    # ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and ``cap`` (share or NaN), ``ticked``, ``before``,
+    # ``after`` (shapes of the weight), ``params_gone``; where channels go also ``inputs``, the share of the inputs that the layers before
+    # it no longer deliver
     frame: pd.DataFrame
-    what: str
+    what: str  # ``weights`` or ``channels``: what ``gone`` and ``all`` count
+    # ``weights``, ``channels``, ``params``, ``macs``, ``bytes`` or, where they alone go, ``rows``: what the share to remove counts
     unit: str
-    gone: int
+    gone: int  # gone, chosen: removed, and open to removal, in ``unit``
     chosen: int
-    params: tuple[int, int]
+    params: tuple[int, int]  # params, macs: dense, and afterwards (non-zero parameters and effective MACs for zeroed weights)
     macs: tuple[int, int]
-    prunable: tuple[int, int]
-    limits: tuple[str, ...]
-    cut: Cut | Plan
-    ranking: Ranked
-    images: Images
+    prunable: tuple[int, int]  # weights of prunable layers, dense and afterwards
+    limits: tuple[str, ...]  # what stood in the way
+    cut: Cut | Plan  # for whoever needs masks or channels
+    ranking: Ranked  # what was cut
+    images: Images  # what the criterion looked at; none where it looks at weights alone
 
     @property
     def achieved(self) -> float:

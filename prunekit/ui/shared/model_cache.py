@@ -34,28 +34,17 @@ TORCHVISION, TIMM = "torchvision/", "timm/"
 
 @dataclass(frozen=True)
 class Source:
-    """Which model: its public name, where its weights come from, its user's code (an edit is another model), and its inputs.
-
-    Attributes
-    ----------
-    given : Given
-        What somebody said of its inputs.
-    shape : tuple of int
-        Of one sample, where data or somebody tell it otherwise than the model's card or factory; a guess does not count.
-    task : str
-        Public name of what it is for, where somebody chose otherwise than model and data say.
-    outputs : int, optional
-        Of a head that is made anew, as the data want them.
-    """
+    """Which model: its public name, where its weights come from, its user's code (an edit is another model), and its inputs."""
 
     name: str
     pretrained: bool = False
     upload: str = ""
     code: str = ""
-    given: Given = NOTHING
+    given: Given = NOTHING  # what somebody said of its inputs
+    # of one sample, where data or somebody tell it otherwise than the model's card or factory; a guess does not count
     shape: tuple[int, ...] = ()
-    task: str = ""
-    outputs: int | None = None
+    task: str = ""  # public name of what it is for, where somebody chose otherwise than model and data say
+    outputs: int | None = None  # of a head that is made anew, as the data want them
 
     @property
     def plain(self) -> Source:
@@ -65,21 +54,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Images:
-    """Which data a criterion looks at, small enough for a cache key.
+    """Which data a criterion looks at, small enough for a cache key."""
 
-    Attributes
-    ----------
-    data : str
-        A data set's name; empty for none.
-    limit : int
-        At most so many samples in each split; 0 for all.
-    code : str
-        The user's code that makes them, as it is now.
-    """
-
-    data: str = ""
-    limit: int = 0
-    code: str = ""
+    data: str = ""  # a data set's name; empty for none
+    limit: int = 0  # at most so many samples in each split; 0 for all
+    code: str = ""  # the user's code that makes them, as it is now
 
 
 NO_IMAGES = Images()
@@ -87,27 +66,13 @@ NO_IMAGES = Images()
 
 @dataclass(frozen=True)
 class Loaded:
-    """A dense model, ready to look at.
-
-    Attributes
-    ----------
-    source : Source
-        What it is.
-    model : nn.Module
-        Shared: never write to it.
-    info : ModelInfo
-        What is known about it.
-    layers : tuple of str
-        Its prunable layers.
-    every : tuple of str
-        The same, attention that holds its weight itself behind all others: settings hold places in this tuple.
-    """
+    """A dense model, ready to look at."""
 
     source: Source
-    model: nn.Module
+    model: nn.Module  # shared: never write to it
     info: ModelInfo
     layers: tuple[str, ...]
-    every: tuple[str, ...]
+    every: tuple[str, ...]  # the same, attention that holds its weight itself behind all others: settings hold places in this tuple
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -194,22 +194,12 @@ def _availability(entry: ModelEntry) -> str:
 
 @dataclass(frozen=True)
 class Guess:
-    """One picture and what the model says.
+    """One picture and what the model says."""
 
-    Attributes
-    ----------
-    picture : ndarray
-        For the screen.
-    truth, said : str
-        Names of the classes.
-    confidence : float
-        Softmax probability of what was said.
-    """
-
-    picture: Picture
-    truth: str
+    picture: Picture  # for the screen
+    truth: str  # truth, said: names of the classes
     said: str
-    confidence: float
+    confidence: float  # Softmax probability of what was said
 
     @property
     def right(self) -> bool:

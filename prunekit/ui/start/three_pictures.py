@@ -27,28 +27,14 @@ STEPS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99)
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the three pictures show.
+    """What the three pictures show."""
 
-    Attributes
-    ----------
-    weights, mask : ndarray, shape [rows, columns]
-        The last layer of the perceptron, and what stays of it.
-    filters : ndarray, shape [filters, height, width]
-        One plane of each filter of the convolutional network's widest layer.
-    kept : tuple of bool
-        Which filters stay.
-    layer : str
-        Their layer.
-    curve : DataFrame
-        ``sparsity``, ``value``, ``low``, ``high``, ``n``.
-    """
-
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32]  # weights, mask: [rows, columns]: the last layer of the perceptron, and what stays of it
     mask: NDArray[np.bool_]
-    filters: NDArray[np.float32]
+    filters: NDArray[np.float32]  # [filters, height, width]: one plane of each filter of the convolutional network's widest layer
     kept: tuple[bool, ...]
     layer: str
-    curve: pd.DataFrame
+    curve: pd.DataFrame  # ``sparsity``, ``value``, ``low``, ``high``, ``n``
 
 
 @st.cache_data(max_entries=1, show_spinner="Pruning a small model for the pictures …")

@@ -121,15 +121,7 @@ def encode(settings: Settings) -> dict[str, str]:
 
 
 def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Read the parameters of an address; whatever cannot be read keeps its default, what does not go together is changed, both are named.
-
-    Returns
-    -------
-    settings : Settings
-        Always valid, and its choices go together.
-    problems : list of str
-        One plain sentence for each parameter that was left out or changed.
-    """
+    """Return the settings of an address, and what could not be read (it keeps its default) or does not go together, in sentences."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name, text in parameters.items():

@@ -21,15 +21,7 @@ MODES = table(PruneSpec)["mode"].kind.titles
 
 
 def fit(settings: Settings) -> tuple[Settings, list[str]]:
-    """Return the nearest settings that go together, and what was changed.
-
-    Returns
-    -------
-    settings : Settings
-        The same where everything goes together.
-    sentences : list of str
-        One for each field that was changed; each names its field between backticks.
-    """
+    """Return the nearest settings that go together, and a sentence for each field that was changed, its name between backticks."""
     said: list[str] = []
     for change in (_criterion, _scope, _joined, _foreign, _capped, _curves, _lesson):
         for field, value, sentence in change(settings):

@@ -12,27 +12,16 @@ RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of the page "Quality vs sparsity".
-
-    Attributes
-    ----------
-    mode, criterion, scope : str
-        As in a ``PruneSpec``.
-    chosen : bool
-        Whether the layers, overrides, caps, target and channel multiple of the Prune page count, or their defaults.
-    recovery : str
-        What follows the cut: empty for nothing, ``r`` for BatchNorm recalibration, ``f5`` for five epochs of fine-tuning with the Recover
-        page's other choices, ``p`` for all choices of the Recover page.
-    rows : bool
-        Whether the rows of embedding tables are what goes, more at each point, and not channels.
-    """
+    """One curve of the page "Quality vs sparsity"."""
 
     mode: str
     criterion: str
     scope: str
-    chosen: bool = False
+    chosen: bool = False  # whether the layers, overrides, caps, target and channel multiple of the Prune page count, or their defaults
+    # what follows the cut: empty for nothing, ``r`` for BatchNorm recalibration, ``f5`` for five epochs of fine-tuning with the Recover
+    # page's other choices, ``p`` for all choices of the Recover page
     recovery: str = ""
-    rows: bool = False
+    rows: bool = False  # whether the rows of embedding tables are what goes, more at each point, and not channels
 
 
 def write(curves: tuple[Curve, ...]) -> str:

@@ -99,21 +99,7 @@ def bind(
 
     The settings are the truth and the widget mirrors them, see :func:`mirror`.
 
-    Parameters
-    ----------
-    field : str
-        A field of ``Settings``.
-    start : str or sequence
-        As for :func:`mirror`.
-    show, take : callable
-        From the setting to the widget's value, and back.
-    then : callable, optional
-        What to do with the new value; default: change the field.
-
-    Returns
-    -------
-    dict
-        ``key``, ``on_change``, ``args`` and what it starts with.
+    ``key``, ``on_change``, ``args`` and what it starts with.
     """
     key = f"pick_{table(Settings)[field].address}"
     return {**mirror(key, show(getattr(settings(), field)), start), "on_change": _take, "args": (field, key, take, then)}
@@ -126,19 +112,7 @@ def mirror(key: str, value: Any, start: str | Sequence[Any] = "value") -> dict[s
     pull a slider back while a hand still moves it, and a browser that has not built the widget when the next run comes (a slow
     line, a busy machine) never sees what was assigned, would start it at nought and report that as somebody's choice.
 
-    Parameters
-    ----------
-    key : str
-        Of the widget.
-    value : object
-        What it is to show.
-    start : str or sequence
-        The name of the widget's argument that says what it starts with; or, of a select box, its options.
-
-    Returns
-    -------
-    dict
-        ``key``, and what it starts with.
+    ``key``, and what it starts with.
     """
     if st.session_state.get(key, value) != value:
         st.session_state[key] = value

@@ -23,22 +23,12 @@ NAME = r"[\w./:-]{1,200}"
 
 @dataclass(frozen=True)
 class Given:
-    """What somebody says of the inputs of a model of their own, beside or against what model and data say.
+    """What somebody says of the inputs of a model of their own, beside or against what model and data say."""
 
-    Attributes
-    ----------
-    size : tuple of int
-        The side of the images, or the whole shape of a sample; empty for what model and data say.
-    mean, std : tuple of float
-        For each channel; empty likewise.
-    classes : tuple of str
-        Names in the order in which the model counts them; empty likewise.
-    """
-
-    size: tuple[int, ...] = ()
-    mean: tuple[float, ...] = ()
+    size: tuple[int, ...] = ()  # the side of the images, or the whole shape of a sample; empty for what model and data say
+    mean: tuple[float, ...] = ()  # mean, std: for each channel; empty likewise
     std: tuple[float, ...] = ()
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # names in the order in which the model counts them; empty likewise
 
     @property
     def side(self) -> int | None:
@@ -170,20 +160,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
         return Curve(mode or self.mode, self.criterion, self.scope, self.own and mode in (None, self.mode))
 
     def spec(self, names: Sequence[str], curve: Curve | None = None) -> PruneSpec:
-        """Return the pruning setting in the words of the core.
-
-        Parameters
-        ----------
-        names : sequence of str
-            ``Loaded.every``: the prunable layers, and attention that holds its own weight.
-        curve : Curve, optional
-            Take mode, criterion and scope from here.
-
-        Raises
-        ------
-        SpecError
-            If a layer is picked that this model does not have, or two choices do not go together.
-        """
+        """Return the pruning setting in the words of the core."""
         what = curve or Curve(self.mode, self.criterion, self.scope, True)
         own = self if what.chosen and what.mode == self.mode else PLAIN
         self._check_places(own, len(names))

@@ -30,24 +30,12 @@ MOST = 0.999
 
 @dataclass(frozen=True)
 class Scaled:
-    """Targets as they are carried out.
+    """Targets as they are carried out."""
 
-    Attributes
-    ----------
-    overrides : tuple of (str, float)
-        Share of each layer.
-    sparsity : float
-        What they make up in all.
-    factor : float
-        What the targets were multiplied with.
-    held : tuple of str
-        Layers that can give no more.
-    """
-
-    overrides: tuple[tuple[str, float], ...]
-    sparsity: float
-    factor: float
-    held: tuple[str, ...]
+    overrides: tuple[tuple[str, float], ...]  # share of each layer
+    sparsity: float  # what they make up in all
+    factor: float  # what the targets were multiplied with
+    held: tuple[str, ...]  # layers that can give no more
 
 
 def followed(now: Settings, source: Source) -> Settings:

@@ -23,17 +23,9 @@ _LOG = logging.getLogger("prunekit.ui")
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded file.
+    """One uploaded file."""
 
-    Attributes
-    ----------
-    name : str
-        What the visitor's computer calls it; never used as a path.
-    payload : bytes
-        Its content.
-    """
-
-    name: str
+    name: str  # what the visitor's computer calls it; never used as a path
     payload: bytes
 
 
@@ -43,15 +35,7 @@ def fingerprint(payload: bytes) -> str:
 
 
 class Store:
-    """The latest uploads, at most `MOST_FILES` files and `MOST_BYTES` bytes in memory; the oldest go first.
-
-    Parameters
-    ----------
-    most_files, most_bytes : int
-        What is held in memory.
-    folder : Path, optional
-        Keeps every file too, as ``HASH.ending``; what cannot be written there is held in memory alone.
-    """
+    """The latest uploads, at most `MOST_FILES` files and `MOST_BYTES` bytes in memory; the oldest go first."""
 
     def __init__(self, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES, folder: Path | None = None) -> None:
         self._files = LRU[str, Upload](most_files, most_bytes, least=1)
