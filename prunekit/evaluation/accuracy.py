@@ -16,11 +16,11 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, fitting, length_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.task import Task
 
 __all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "each_batch", "evaluate", "evaluated", "evaluation_of", "predict", "wilson"]
 

@@ -11,11 +11,12 @@ import numpy as np
 from prunekit.errors import DataError, PrunekitError, TaskError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.statistics.difference import Difference
-from prunekit.tasks.base import BaseTask, Task
+from prunekit.tasks.base import BaseTask
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric, Proportion, proportion
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import DEFAULT, TASKS, task
+from prunekit.tasks.task import Task
 
 SHOWN = ("name", "title", "unit", "better", "decimals")
 """What is needed to show a value."""

@@ -26,8 +26,9 @@ from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
 from prunekit.models.running import task_of
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check, evaluate_session
-from prunekit.tasks.base import PLAIN, Task
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)

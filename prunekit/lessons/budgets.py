@@ -23,7 +23,9 @@ from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.advice import Advice, when_to_use
 from prunekit.lessons.settings import KINDS, one_thread, timing
 from prunekit.models.cost import count
-from prunekit.pruning.api import carry_out, mask, planned_counts, sample_shape
+from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.masking import mask
+from prunekit.pruning.plan_results import carry_out, planned_counts
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan

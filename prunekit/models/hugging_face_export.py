@@ -22,7 +22,7 @@ from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import at_rest, rounding
 from prunekit.models.shared_rows import is_shared
 from prunekit.models.wrappers import unwrapped
-from prunekit.tasks.base import told
+from prunekit.tasks.noted import told
 
 INNER = ("gate_proj", "up_proj", "fc1", "lin1", "c_fc", "dense_h_to_4h", "wi", "wi_0")
 """What the first layer of an MLP is called; BERT's is `dense` in a module `intermediate`."""

@@ -15,9 +15,9 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import ModelError
 from prunekit.local_code.contract import wrong
 from prunekit.models.input_shape import input_shape_of
-from prunekit.tasks.base import note
-from prunekit.tasks.base import told as carried
 from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.noted import note
+from prunekit.tasks.noted import told as carried
 from prunekit.tasks.registry import TASKS
 from prunekit.tasks.text_inputs import TextInputs, example_ids, token_embedding
 

@@ -11,9 +11,9 @@ from torch import nn
 from prunekit.errors import PrunekitError
 from prunekit.models.meta_copy import meta_copy
 from prunekit.models.probe import index_limit
-from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, answer, form_of, noise, zeros
+from prunekit.tasks.noted import told
 
 _FOUND: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], tuple[int, ...]]] = WeakKeyDictionary()
 SIGNS = ("Long, Int", "scalar types", "indices to be", "used as indices", "indices must be")

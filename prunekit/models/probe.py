@@ -19,9 +19,9 @@ from prunekit.models.outputs import tensors_of
 from prunekit.models.probe_answers import FORM, KINDS, MOST_TENSORS, MOST_VALUES, SEED, Answer, Probe, noise
 from prunekit.models.running import run
 from prunekit.models.state import digests
-from prunekit.tasks.base import told as told_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of
+from prunekit.tasks.noted import told as told_of
 
 __all__ = ["Answer", "Probe", "difference", "rounding", "take"]
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError
 from prunekit.models.outputs import Choice, choice_of, export_names, input_names, scores_in, tensors_of
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.classification import Classification, checked_labels
 from prunekit.tasks.from_file import OwnTask
 from prunekit.tasks.input_form import HEADS
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.task import Task
 
 __all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
 

@@ -19,12 +19,12 @@ from prunekit.models.outputs import SCORES, tensors_of
 from prunekit.models.running import classes_of, finite
 from prunekit.runtimes.session import Session
 from prunekit.runtimes.torch_sessions import TorchSession
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, length_of
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.input_form import heads_of
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from prunekit.runtimes.runtime import Runtime

@@ -15,17 +15,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prunekit.tasks.base import BaseTask, Task, note, told
+    from prunekit.tasks.base import BaseTask
     from prunekit.tasks.batch import Batch, PerSample, collate
     from prunekit.tasks.batches import batches_of, length_of
     from prunekit.tasks.classification import Classification
     from prunekit.tasks.from_file import OwnTask, as_task, load_task
     from prunekit.tasks.language_modelling import LanguageModelling
     from prunekit.tasks.metrics import Metric, Proportion, mean_of, metric, proportion
+    from prunekit.tasks.noted import note, told
     from prunekit.tasks.observations import Observations
     from prunekit.tasks.registry import DEFAULT, TASKS, register, task
     from prunekit.tasks.regression import Regression
     from prunekit.tasks.resolver import kind_of_targets, resolve
+    from prunekit.tasks.task import Task
 
 _HOME = {
     "batch": ("Batch", "PerSample", "collate"),

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.tasks.base import BaseTask, told
+from prunekit.tasks.base import BaseTask
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.known_values import know
+from prunekit.tasks.noted import told
 
 SAMPLES = 2
 AROUND = "_prunekit_around"  # attribute of a model: a context, given the model, in which it is to be asked

@@ -11,15 +11,16 @@ from torch import nn
 
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
-from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import IMAGES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.input_form import library_heads
 from prunekit.tasks.language_modelling import LANGUAGE
+from prunekit.tasks.noted import told
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
+from prunekit.tasks.task import Task
 
 ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
 """The same where samples are no images, under the same name: what was measured of it is found again."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.errors import DataError, ModelError, TaskError
 from prunekit.formatting import plural
-from prunekit.tasks.base import SAMPLES, BaseTask, told
+from prunekit.tasks.base import SAMPLES, BaseTask
 from prunekit.tasks.faults import OF_TEXT, outside
+from prunekit.tasks.noted import told
 from prunekit.tasks.shown import Reader
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.models.layers import weight_name
 from prunekit.models.running import task_of
 from prunekit.models.state import tensor_state
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import fitting
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.task import Task
 from prunekit.training.images import TrainingSamples, are_images, with_images
 from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course, steps_of

@@ -43,8 +43,9 @@ from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.load_run import open_run
+from prunekit.experiments.search.objective import FEW
 from prunekit.experiments.search.request import SearchRequest
-from prunekit.experiments.search.run import FEW, search_through
+from prunekit.experiments.search.run import search_through
 from prunekit.experiments.search.space import MOST, OPTIMIZERS, PRICES
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count

@@ -23,7 +23,9 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.cluster import client as clusters
-from prunekit.experiments.cluster.client import Cluster, differences
+from prunekit.experiments.cluster import scheduler
+from prunekit.experiments.cluster.client import Cluster
+from prunekit.experiments.cluster.scheduler import differences
 from prunekit.experiments.identity import installed
 from prunekit.experiments.jobs import work
 from prunekit.experiments.jobs.job import Job
@@ -261,7 +263,7 @@ def test_the_rows_of_one_process_whatever_dies(local, cluster, tmp_path, count):
 @pytest.mark.slow
 def test_no_workers_is_told_and_cancel_ends_it(cluster, monkeypatch):
     stop, said, warned = threading.Event(), [], []
-    monkeypatch.setattr(clusters, "differences", lambda _: "torch 1.0 there, 2.0 here")
+    monkeypatch.setattr(scheduler, "differences", lambda _: "torch 1.0 there, 2.0 here")
 
     def tell(_, text):
         said.append(text)

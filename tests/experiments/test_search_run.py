@@ -17,8 +17,9 @@ from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.search import trial_models
+from prunekit.experiments.search.objective import FEW
 from prunekit.experiments.search.request import SearchRequest
-from prunekit.experiments.search.run import FEW, search_through, stored
+from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import Space, further
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.latency.ratio import Ratio

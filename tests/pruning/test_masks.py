@@ -15,7 +15,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.state import state_hash
-from prunekit.pruning.api import emptied, prune
+from prunekit.pruning.api import prune
+from prunekit.pruning.masking import emptied
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 

@@ -11,7 +11,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.models.cost import count
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
-from prunekit.pruning.api import planned_counts, prune
+from prunekit.pruning.api import prune
+from prunekit.pruning.plan_results import planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal

@@ -21,11 +21,11 @@ from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.models.load import load_model
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import TASKS, task
 from prunekit.tasks.regression import Regression
+from prunekit.tasks.task import Task
 
 IMAGES: Any = task("image-classification")
 REGRESSION = task("regression")

@@ -24,11 +24,11 @@ from prunekit.evaluation.sensitivity.scan import Elsewhere, Scan, Seen, stages
 from prunekit.formatting import count, percent
 from prunekit.models.running import task_of
 from prunekit.notebook import card, notes, shaded, table
-from prunekit.tasks.base import Task
 from prunekit.tasks.batches import samples_at
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.task import Task
 
 SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
 BATCH = 128

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.trace import Facts
+from prunekit.pruning.structured.trace_facts import Facts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -12,7 +12,7 @@ from prunekit.pruning.structured.axis_sizes import AxisMeter
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
 from prunekit.pruning.structured.residual_blocks import Block
-from prunekit.pruning.structured.trace import Axis, Facts, Number
+from prunekit.pruning.structured.trace_facts import Axis, Facts, Number
 
 Bools = NDArray[np.bool_]
 

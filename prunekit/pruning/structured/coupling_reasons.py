@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
-from prunekit.pruning.structured.trace import Facts
+from prunekit.pruning.structured.trace_facts import Facts
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from prunekit.pruning.structured.coupling_reasons import couplings_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution, components
 from prunekit.pruning.structured.dry_run import rehearsed
 from prunekit.pruning.structured.residual_blocks import Block
-from prunekit.pruning.structured.trace import Facts, observe
+from prunekit.pruning.structured.trace import observe
+from prunekit.pruning.structured.trace_facts import Facts
 from prunekit.pruning.structured.unit_kinds import kinds_of
-from prunekit.tasks.base import told
+from prunekit.tasks.noted import told
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
 from prunekit.models.branches import Path, along
-from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.known_values import know
+from prunekit.tasks.noted import told
 
 LIBRARIES = ("torch", "torchvision")  # whose layers read all sizes from what they get, but for those that take an axis apart
 LEAST_LENGTH = 4

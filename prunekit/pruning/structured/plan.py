@@ -14,7 +14,7 @@ from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools, ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.trace import Axis
+from prunekit.pruning.structured.trace_facts import Axis
 
 
 @dataclass(frozen=True, eq=False)

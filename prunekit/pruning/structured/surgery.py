@@ -18,7 +18,7 @@ from prunekit.models.widths import fix_attributes, follow
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
 from prunekit.pruning.structured.plan import Removal
-from prunekit.pruning.structured.trace import Axis
+from prunekit.pruning.structured.trace_facts import Axis
 
 
 def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,158 +17,26 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
-from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import cuts_by_numbers
 from prunekit.models.branches import Along, Path, along, branches_of
-from prunekit.models.cost import count_on, macs_of
+from prunekit.models.cost import count_on
 from prunekit.models.layers import LOOKED_UP
-from prunekit.models.meta_copy import Seeing, locating, meta_copy
-from prunekit.models.meta_operations import without_values
+from prunekit.models.meta_copy import locating, meta_copy
 from prunekit.models.outputs import answers_of
 from prunekit.models.widths import told_elsewhere
 from prunekit.models.wrappers import exact
-from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Tracker
 from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.input_forms import LIBRARIES, Form, forms_of
-from prunekit.pruning.structured.residual_blocks import Block, Blocks
-from prunekit.pruning.structured.rules import RULES
+from prunekit.pruning.structured.operation_watcher import Watcher
+from prunekit.pruning.structured.residual_blocks import Blocks
 from prunekit.pruning.structured.trace_errors import stopped
+from prunekit.pruning.structured.trace_facts import Axis, Facts, Number
 from prunekit.tasks.input_form import AROUND, answer, zeros
-
-aten = torch.ops.aten
-FACTORS = {aten.mm: 0, aten.addmm: 1, aten.bmm: 0, aten.baddbmm: 1}  # where the first factor of a matrix product stands
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """One product of a forward pass."""
-
-    weight: str  # state name of the weight that takes part; empty for a product of activations
-    macs: int  # multiply-accumulates of the dense model on the samples that were run
-    axes: tuple[Ids, ...]  # variables of the axes whose lengths it is proportional to
-    where: str  # the module that runs it
-
-
-def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, names: dict[int, str]) -> Product:
-    """Return what an operation costs, and to which axes that is proportional."""
-    found: list[Ids | None] = []
-    factors: tuple[Tensor, ...] = ()
-    if operation in FACTORS:
-        factors = args[FACTORS[operation] : FACTORS[operation] + 2]
-        left, right = (tracker.axes(factor) for factor in factors)
-        found = [*left[:-1], left[-1] if right[-2] is None else right[-2], right[-1]]
-    elif operation is aten.convolution:
-        factors = args[:2]
-        found = list(tracker.axes(args[1])[:2])
-    bases = [factor if factor._base is None else factor._base for factor in factors]  # a transposed weight is a view of it
-    weight = next((names[id(base)] for base in reversed(bases) if id(base) in names and isinstance(base, nn.Parameter)), "")
-    return Product(weight, macs, tuple(axis for axis in found if axis is not None), tracker.where)
-
-
-Axis = tuple[str, int]
-Number = tuple[str, str]  # module and attribute
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What one model's forward passes told."""
-
-    variables: Variables
-    axes: dict[Axis, Ids]  # (name in the state dict, axis) -> variables of that axis. Tied parameters appear under their first name
-    grouped: dict[str, Ids]  # grouped convolutions by module name -> the variables of their groups
-    seen: set[str]  # state names that took part in a forward pass
-    unknown: dict[str, str]  # operations without a rule -> the module they were met in
-    notes: Notes  # what the proof has to mind besides zeroes
-    products: tuple[Product, ...]  # what costs multiply-accumulates, in the order in which it runs
-    splits: frozenset[str]  # modules that take an axis apart into a grid, such as heads and their dimensions
-    blocks: tuple[Block, ...]  # residual blocks that can go as a whole
-    outputs: dict[str, Ids]  # state name of a weight that takes part in a product -> variables of the outputs that it makes
-    lengths: dict[str, Ids]  # norms by module name -> variables of the axis that they work on
-    # variables of the axes of products of activations along which each index has a product of its own: heads of attention
-    heads: tuple[Ids, ...]
-    # variables of the axes of which so many have to stay: so many of them are chosen, such as experts, or their deviation is taken
-    routes: tuple[tuple[Ids, int], ...]
-    multiples: tuple[tuple[Ids, int], ...]  # variables of the axes whose length an operation wants to be a multiple of a number
-    records: dict[Call, Record]  # every call in evaluation mode: what a smaller model's has to be like
-    forms: tuple[tuple[Form, Notes], ...] = ()  # the further forms in which the model runs, traced along
-    # module and attribute of somebody's own class that is a whole number -> variables of the axes, of grids there, that are as long: it
-    # follows in a smaller copy. The rehearsal takes out what only stands in the way
-    kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
-    path: Path | None = None  # the branches that were taken, of a model that takes some by what a tensor says
-    held: tuple[str, ...] = ()  # tensors of the model itself that a copy of it, without values, went on using
-    # state name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that
-    uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    pieces: tuple[Ids, ...] = ()  # variables of the pieces of axes that are cut at sizes which a module keeps: each is something of its own
-    experts: tuple[Ids, ...] = ()  # variables of the axes along which experts are packed that a router chooses from
-
-    def made_by(self, weight: str) -> Ids:
-        """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
-        return self.outputs.get(weight, self.axes[weight, 0])
-
-
-class _Watcher(Seeing):
-    """Applies the rule of every operation that runs."""
-
-    def __init__(self, tracker: Tracker, names: dict[int, str], dense: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.tracker, self.names, self.dense, self.blocks, self.recurrent = tracker, names, dense, blocks, recurrent
-        self.seen, self.held = set[str](), set[str]()
-        self.uses: dict[str, set[tuple[str, str]]] = {}
-        self.unknown: dict[str, str] = {}
-        self.products: list[Product] = []
-        self.records: dict[Call, Record] = {}
-        self.blank = set[Call]()  # that made zeros
-        self.first = True  # what is counted and compared is the pass of the example, in evaluation mode
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if torch.is_inference_mode_enabled():
-            return self.outside_inference(func, args, kwargs)
-        kwargs, tracker, packet = kwargs or {}, self.tracker, func.overloadpacket
-        name = packet.__name__
-        tracker.call = tracker.calls.next(name, args)
-        out = without_values(func, args, kwargs, most=True)
-        inputs = tensors_in((args, kwargs) if kwargs else args)
-        tracker.pending.seen(name, args, inputs, out)
-        tracker.numbers(inputs, out)
-        blank = False
-        taken = [self.names[id(t)] for t in inputs if id(t) in self.names]
-        self.seen.update(taken)
-        self.held.update(self.dense[id(t)] for t in inputs if id(t) in self.dense)
-        for entry in self.uses.keys() & taken:
-            self.uses[entry].add((name, tracker.where))
-        if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
-            tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
-        elif blank := isinstance(out, Tensor) and not tracker.carries(inputs) and _is_zero(name, args):
-            # a state, or what sums are added to: it is as wide as what it meets
-            tracker.put(out, [tracker.blank(size) for size in out.shape])
-        elif name in {"expand", "repeat"} or tracker.carries(inputs):
-            known = RULES.get(name) or RULES.get(name.rstrip("_"))
-            if known is None:
-                if not tracker.all_blank(inputs):
-                    self.unknown.setdefault(name, tracker.where or "the model")
-                unknown(tracker, name, args, kwargs)
-            else:
-                known(tracker, args, kwargs, out)
-        if self.first:
-            self.blocks.see(packet, args, kwargs, out)
-            made = tuple(map(tracker.axes, tensors_in(out)))
-            self.records[tracker.call] = Record(tracker.calls.step, made, numbers_in(name, args, kwargs))
-            self.blank |= {tracker.call} if blank else set()
-            if packet in flop_registry:
-                self.products.append(product(tracker, packet, args, macs_of(func, args, kwargs, out), self.names))
-        return out
-
-
-ZEROS, FILLED = {"zeros", "new_zeros", "zeros_like", "zero", "zero_"}, {"full": 1, "new_full": 2, "full_like": 1, "fill_": 1}
-
-
-def _is_zero(name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation makes nothing but zeros."""
-    return name in ZEROS or (name in FILLED and not isinstance(args[FILLED[name]], Tensor) and args[FILLED[name]] == 0)
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
@@ -207,7 +74,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
     named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))
-    watcher = _Watcher(tracker, named, dense, blocks, recurrent)
+    watcher = Watcher(tracker, named, dense, blocks, recurrent)
     watcher.uses = {watcher.names[id(each.weight)]: set() for each in meta.modules() if isinstance(each, LOOKED_UP)}
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
@@ -243,7 +110,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     )  # fmt: skip
 
 
-def _leave_unread(watcher: _Watcher, variables: Variables) -> None:
+def _leave_unread(watcher: Watcher, variables: Variables) -> None:
     """Let zeros that nothing reads be of any width in a smaller copy."""
     if watcher.blank:
         read = np.zeros(variables.count, np.bool_)
@@ -289,7 +156,7 @@ def _other_branches(meta: nn.Module, input_shape: tuple[int, ...], path: Path) -
 
 
 def _other_forms(
-    models: tuple[nn.Module, nn.Module], forms: Iterable[Form], tracker: Tracker, watcher: _Watcher, notes: Notes
+    models: tuple[nn.Module, nn.Module], forms: Iterable[Form], tracker: Tracker, watcher: Watcher, notes: Notes
 ) -> Iterator[tuple[Form, Notes]]:
     """Yield the further forms in which a model runs, given with its copy without values; whatever else it does in them is traced too."""
     model, meta = models
@@ -360,7 +227,7 @@ def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
             variables.freeze(found, "a single channel")
 
 
-def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: _Watcher) -> None:
+def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: Watcher) -> None:
     """Run one forward pass and freeze what comes out."""
     batch = zeros(meta, input_shape, 2).to("meta")
     try:

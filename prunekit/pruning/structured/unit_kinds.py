@@ -7,7 +7,7 @@ from torch import nn
 
 from prunekit.models.attention.heads import adapters, heads_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
-from prunekit.pruning.structured.trace import Facts
+from prunekit.pruning.structured.trace_facts import Facts
 
 HEADS, DIMENSIONS, EXPERTS = "heads", "head dimensions", "experts"
 

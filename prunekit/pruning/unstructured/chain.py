@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.nested import parts_of
+from prunekit.tasks.task import Task
 
 
 class Reached(Exception):
