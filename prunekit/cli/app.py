@@ -154,7 +154,7 @@ def registered(args: argparse.Namespace) -> dict[str, str]:
     from prunekit.tasks.resolver import resolve  # noqa: PLC0415
 
     models = [ModelId(**told) for told in args.models or []]
-    data = [DataId(name) for name in args.data or []]
+    data = [DataId(**told) for told in args.data or []]
     loaded = [load_model(model_id) for model_id in models]
     for place, data_id in enumerate(data):
         model = loaded[place] if len(loaded) == len(data) else loaded[0] if loaded and not place else None

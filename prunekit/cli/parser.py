@@ -93,27 +93,27 @@ class _AsWritten(argparse.HelpFormatter):
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
-class _Model(argparse.Action):
-    """``--model NAME``: start a new entry."""
+class _Named(argparse.Action):
+    """``--model NAME``, ``--data NAME``: start a new entry."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Append the model without weights and task."""
-        namespace.models = [*(namespace.models or []), {"name": values}]
+        """Append what is named, without all else."""
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), {"name": values}])
 
 
-class _OfModel(argparse.Action):
-    """``--weights F``, ``--task T``: belongs to the ``--model`` before it."""
+class _OfNamed(argparse.Action):
+    """``--weights F``, ``--label-column C``: belongs to the ``--model`` or ``--data`` before it."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Put it with the last model."""
-        field = str(option_string).removeprefix("--")
-        if not namespace.models or field in namespace.models[-1]:
-            parser.error(f"{option_string} {values} must stand behind the one --model that it belongs to")
-        namespace.models = [*namespace.models[:-1], {**namespace.models[-1], field: values}]
+        """Put it with the last entry."""
+        field, entries = str(option_string).removeprefix("--").replace("-", "_"), getattr(namespace, self.dest)
+        if not entries or field in entries[-1]:
+            parser.error(f"{option_string} {values} must stand behind the one --{self.dest.removesuffix('s')} that it belongs to")
+        setattr(namespace, self.dest, [*entries[:-1], {**entries[-1], field: values}])
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:
@@ -223,12 +223,17 @@ def _archives(commands: Any) -> None:
 def _app(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``app``."""
     about = f"{table(ModelId)['name'].help}; repeatable; listed under 'Your own'"
-    parser.add_argument("--model", dest="models", action=_Model, metavar="MODEL", help=about)
-    parser.add_argument("--weights", dest="models", action=_OfModel, metavar="F", help="checkpoint of the --model before it")
+    parser.add_argument("--model", dest="models", action=_Named, metavar="MODEL", help=about)
+    parser.add_argument("--weights", dest="models", action=_OfNamed, metavar="F", help="checkpoint of the --model before it")
     about = "what the --model before it is for: the name of a task, or path/to/file.py:task"
-    parser.add_argument("--task", dest="models", action=_OfModel, metavar="T", help=about)
+    parser.add_argument("--task", dest="models", action=_OfNamed, metavar="T", help=about)
     pairs = "the first --model is opened with the first of them, each with its own where there are as many"
-    parser.add_argument("--data", action="append", metavar="DATA", help=f"{table(DataId)['name'].help}; repeatable; {pairs}")
+    parser.add_argument("--data", action=_Named, metavar="DATA", help=f"{table(DataId)['name'].help}; repeatable; {pairs}")
+    for field in ("text_column", "label_column", "user_column", "time_column"):
+        about, usual = table(DataId)[field].help, table(DataId)[field].usual
+        usually = f" (default: {usual})" if usual else ""
+        flag = f"--{field.replace('_', '-')}"
+        parser.add_argument(flag, dest="data", action=_OfNamed, metavar="C", help=f"{about}; of the --data before it{usually}")
     parser.add_argument("--port", type=WHOLE, metavar="N", help="port of the server (default: 8501, or the next free one)")
     listens = "this machine only; with --classroom its address on the network"
     parser.add_argument("--host", metavar="ADDRESS", help=f"address to listen on (default: {listens})")

@@ -149,12 +149,12 @@ def form_words(inputs: Batch) -> str:
     return ", ".join(f"{name} [{sides(each)}] {str(each.dtype).removeprefix('torch.')}" for name, each in inputs.named_tensors())
 
 
-def sample_words(inputs: Batch) -> str:
-    """Say what one sample is to people: ``24 whole numbers``, ``load: 5 numbers; kind: one whole number``."""
+def sample_words(inputs: Batch, whole: str = "whole number") -> str:
+    """Say what one sample is to people: ``24 whole numbers`` (or token ids), ``load: 5 numbers; kind: one whole number``."""
     n, said = inputs.samples, []
     for name, each in inputs.named_tensors():
         sides = each.shape[1:] if each.ndim and len(each) == n else each.shape
-        kind = "number" if each.is_floating_point() else "yes or no" if each.dtype == torch.bool else "whole number"
+        kind = "number" if each.is_floating_point() else "yes or no" if each.dtype == torch.bool else whole
         many = f"{' × '.join(map(str, sides))} {kind if kind == 'yes or no' else f'{kind}s'}" if sides else f"one {kind}"
         said.append(many if name == "input" else f"{name}: {many}")  # by position, without a name of its own
     return "; ".join(said)

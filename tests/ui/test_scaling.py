@@ -104,6 +104,15 @@ def test_the_slider_scales_targets_and_a_chip_drops_them(tab):
     assert not any(button.key == "drop_targets" for button in one.app.button)
 
 
+def test_another_mode_starts_at_a_total_of_its_own_and_says_so(tab):
+    one = tab("prune", **TARGETS | {"sparsity": "80"})
+    one.set("pick_mode", "structured")
+    assert "targets" not in one.address and one.address.get("sparsity", "50") == "50"
+    assert "their total of 80.0" in one.text and "Structured is at 50.0" in one.text
+    one.set("pick_mode", "unstructured")
+    assert one.address["targets"] == TARGETS["targets"] and one.address["sparsity"] == "80"
+
+
 def test_every_page_prunes_with_the_scaled_targets(tab):
     now = Settings(model="digits_mlp", layers=(0, 1, 2), sparsity=0.3, targets=((0, 0.6), (1, 0.4), (2, 0.2)))
     resolved = target_scaling.followed(now, MLP)

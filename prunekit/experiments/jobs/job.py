@@ -21,8 +21,10 @@ from prunekit.experiments.store import RunStore
 
 _LOG = logging.getLogger("prunekit.experiments.jobs")
 Work = Callable[["Job"], Any]
-TELLING = 0.01
-"""Share of the work after which the time left can be told."""
+TELLING, TELLING_S, AGREE = 0.05, 5.0, 2.0
+"""Share of the work and seconds after which the time left can be told, and by how much the paces of two halves may differ then."""
+MOST_TOLD = 64
+"""Reports of progress that are remembered."""
 
 
 @dataclass(eq=False)
@@ -64,17 +66,24 @@ class Job(JobRow):
     store: RunStore | None = field(default=None, repr=False)
     future: Future[Any] | None = field(default=None, repr=False)
     apart: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False)
-    _first: tuple[float, float] | None = field(default=None, repr=False)
-    _last: tuple[float, float] | None = field(default=None, repr=False)
+    _told: list[tuple[float, float]] = field(default_factory=list, repr=False)
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that are left if it goes on as since its first progress; None before that can be told."""
-        first, last = self._first, self._last
-        if self.state != "running" or first is None or last is None or last[1] - first[1] < TELLING:
+        """Seconds that are left if it goes on as it did lately; None before that can be told, and once it took longer than that.
+
+        Parts of the work that take longer than others change the pace: while its two halves do not agree nothing is told.
+        """
+        told = list(self._told)
+        if self.state != "running" or len(told) < 3:
             return None
-        seconds = (last[0] - first[0]) / (last[1] - first[1]) * (1 - last[1])
-        return max(0.0, seconds - (time.monotonic() - last[0]))
+        first, last = told[0], told[-1]
+        middle = min(told[1:-1], key=lambda each: abs(each[0] - (first[0] + last[0]) / 2))
+        early, late = _pace(first, middle), _pace(middle, last)
+        if last[1] - first[1] < TELLING or last[0] - first[0] < TELLING_S or not 1 / AGREE <= late / max(early, 1e-12) <= AGREE:
+            return None
+        left = (1 - last[1]) / late - (time.monotonic() - last[0])
+        return left if left > 0 else None
 
     @cached_property
     def progress(self) -> Progress:
@@ -85,8 +94,9 @@ class Job(JobRow):
         """Note how far it is."""
         self.fraction, self.text = min(max(fraction, 0.0), 1.0), text
         # what was read from the store took no time, so the pace is counted from the first report on
-        self._last = (time.monotonic(), self.fraction)
-        self._first = self._first or self._last
+        self._told.append((time.monotonic(), self.fraction))
+        if len(self._told) > MOST_TOLD:
+            self._told[:] = [*self._told[:-1:2], self._told[-1]]
 
     def add(self, item: Any) -> None:
         """Report a part of the result."""
@@ -95,6 +105,11 @@ class Job(JobRow):
     def warn(self, text: str) -> None:
         """Report what a person should know beside the result."""
         self.warning = text
+
+
+def _pace(begin: tuple[float, float], end: tuple[float, float]) -> float:
+    """Return the share of the work that was done in a second between two reports."""
+    return (end[1] - begin[1]) / max(end[0] - begin[0], 1e-9)
 
 
 VARIABLE = "PRUNEKIT_JOBS"

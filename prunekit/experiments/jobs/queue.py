@@ -102,13 +102,13 @@ class Queue:
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: job.number)
 
-    def ahead(self, key: str) -> int:
-        """Return how many unfinished jobs of this process stand before a waiting one."""
+    def ahead(self, key: str) -> list[Job]:
+        """Return the unfinished jobs of this process that stand before a waiting one, in the order of asking."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or job.state != "waiting" or job.elsewhere:
-                return 0
-            return sum(other.active and not other.elsewhere and other.number < job.number for other in self._jobs.values())
+                return []
+            return [other for other in self.all() if other.active and not other.elsewhere and other.number < job.number]
 
     def stop(self, key: str, by: str) -> None:
         """Take back one person's wish; the work stops once nobody wants it. What another process does is stopped there."""
@@ -186,8 +186,8 @@ class Queue:
                 job.result, state = work(job), "done"
         except Cancelled:
             state = "cancelled"
-        except (PrunekitError, OSError) as refused:
-            error = str(refused)
+        except (PrunekitError, OSError) as refused:  # the screen calls fields otherwise than a flag does
+            error = refused.marked if isinstance(refused, PrunekitError) else str(refused)
         except BaseException:
             _LOG.exception("job failed: %s", job.title)
             error = "an unexpected error stopped this work; the server's log has the details"

@@ -120,7 +120,7 @@ def _progress(lines: list[Line]) -> None:
                 st.progress(job.fraction, text=f"{job.title}: {measuring.standing(job)}")
                 st.button("Cancel", key=f"cancel_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,))
         elif job is not None and job.state == "failed":
-            st.error(f"{job.title}: {show.plain(job.error)}", icon=":material/error:")
+            st.error(f"{show.plain(job.title)}: {show.failed(job)}", icon=":material/error:")
         if job is not None and job.warning:
             st.warning(show.plain(job.warning), icon=":material/save_as:")
 

@@ -17,6 +17,7 @@ from prunekit.config.field_table import PruneFields, RecoveryFields
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
+from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import THIN, percent, span
 from prunekit.plots.figure_table import figure_table
 from prunekit.reports.pictures import Picture
@@ -181,6 +182,11 @@ def plain_errors(*, stop: bool = True) -> Iterator[None]:
 def said(error: PrunekitError) -> str:
     """Return an error's message with the fields of settings called as the screen calls them, fit for Markdown."""
     return plain(error.said(lambda name: f"“{LABELS[name]}”" if name in LABELS else name))
+
+
+def failed(job: Job) -> str:
+    """Return why a job failed, as `said` does."""
+    return said(PrunekitError(job.error))
 
 
 def plain(text: str) -> str:

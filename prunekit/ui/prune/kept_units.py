@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,6 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.formatting import THIN, plural
-from prunekit.models.layers import LOOKED_UP
 from prunekit.plots.channel_groups import tail
 from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.plan import Plan
@@ -25,8 +24,7 @@ from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 
 UNITS = {
-    "channels": ("output", "outputs"),
-    "embedding": ("dimension", "dimensions"),
+    "channels": ("channel", "channels"),
     "heads": ("head", "heads"),
     "head dimensions": ("dimension", "dimensions of each head"),
     "experts": ("expert", "experts"),
@@ -52,20 +50,19 @@ class Stay:
         return ranges(self.kept)
 
 
-def stays(plan: Plan, embeddings: Set[str] = frozenset()) -> tuple[Stay, ...]:
+def stays(plan: Plan) -> tuple[Stay, ...]:
     """Return the kept units of every group open to removal, and of every layer removed with a block.
 
-    Layers of one group that keep the same outputs share a row; behind a concatenation they may differ.
-    Of ``embeddings``, which look rows up, and of the layers that share these, dimensions are kept.
+    Layers of one group that keep the same channels share a row; behind a concatenation they may differ.
     """
     open_to = {group.id for group in plan.groups}
-    found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group, embeddings)]
+    found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group)]
     gone = [Stay("", (name,), "channels", (), len(plan.graph.outputs[name])) for name, kept in plan.kept.items() if not kept]
     return (*found, *gone)
 
 
-def _of_group(plan: Plan, group: Group, embeddings: Set[str]) -> list[Stay]:
-    """Return the rows of one group: units of attention, or outputs of its layers."""
+def _of_group(plan: Plan, group: Group) -> list[Stay]:
+    """Return the rows of one group: units of attention, or channels of its layers."""
     there = tuple(name for name in group.layers if plan.kept[name])
     if not there:
         return []
@@ -75,8 +72,7 @@ def _of_group(plan: Plan, group: Group, embeddings: Set[str]) -> list[Stay]:
     same: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for name in there:
         same.setdefault((plan.kept[name], len(plan.graph.outputs[name])), []).append(name)
-    units = {kept: "channels" if embeddings.isdisjoint(names) else "embedding" for kept, names in same.items()}
-    return [Stay(group.id, tuple(names), units[kept], *kept) for kept, names in same.items()]
+    return [Stay(group.id, tuple(names), "channels", *kept) for kept, names in same.items()]
 
 
 def section(loaded: Loaded, view: View) -> None:
@@ -89,7 +85,7 @@ def section(loaded: Loaded, view: View) -> None:
 
 def _body(loaded: Loaded, plan: Plan) -> None:
     """Draw the table, the picked row to copy, and the files."""
-    rows = stays(plan, {name for name, module in loaded.model.named_modules() if isinstance(module, LOOKED_UP)})
+    rows = stays(plan)
     picked = _table(rows)
     left, right = st.columns([2, 1], gap="medium")
     with left:

@@ -50,7 +50,7 @@ def panel(view: View, layer: Layer) -> None:
 
 
 def _channels(layer: Layer) -> None:
-    """List the kept outputs and inputs; of an embedding its dimensions, and its rows where some go."""
+    """List the kept outputs and inputs; of an embedding its channels, and its rows where some go."""
     own = layer.sides[1 if layer.sides == OF_EMBEDDING else 0]
     for word, kept in zip(layer.sides, (outputs(layer.kept), inputs(layer.kept)), strict=True):
         if word == own or not kept.all():
@@ -184,7 +184,7 @@ def _shrunk(layer: Layer) -> str:
     gone = layer.kept.size - int(layer.kept.sum())
     if layer.sides == OF_EMBEDDING:
         lost = int((~inputs(layer.kept)).sum())
-        return f"Whole lines go, {percent(gone / layer.kept.size)} of the weights: {plural(lost, 'dimension')} of every row."
+        return f"Whole lines go, {percent(gone / layer.kept.size)} of the weights: {plural(lost, 'channel')}, a column of every row each."
     own, fed = int((~outputs(layer.kept)).sum()), int((~inputs(layer.kept)).sum())
     parts = [f"{plural(own, 'output')} of its own"] * bool(own) + [
         f"{plural(fed, 'input')} that the layers before it no longer deliver"

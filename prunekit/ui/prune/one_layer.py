@@ -90,7 +90,7 @@ Floats = NDArray[np.float32]
 
 FEW = 4  # inputs: up to so many, a convolution is shown as a gallery of its kernels
 GALLERY = 16_000  # pixels of one gallery
-SIDES, OF_EMBEDDING = ("output", "input"), ("row", "dimension")
+SIDES, OF_EMBEDDING = ("output", "input"), ("row", "channel")
 
 LARGE = 250_000  # weights of a layer that is shown as a whole first
 
@@ -106,7 +106,7 @@ class Layer:
     channels: bool  # whether whole channels go
     ticked: bool  # whether the setting works on it
     coupled: int = 0  # how many other layers lose the same channels
-    # what lies along the two axes of its weight; of an embedding its rows come first, and its outputs are the dimensions
+    # what lies along the two axes of its weight; of an embedding its rows come first, and its columns are its channels
     sides: tuple[str, str] = SIDES
 
     @cached_property

@@ -129,7 +129,10 @@ def standing(job: Job) -> str:
     """Return where an unfinished job stands, in words: its place in the queue, or what it does and how long that takes."""
     if job.state == "waiting" and not job.elsewhere:
         ahead = board().ahead(job.key)
-        return f"waiting, {plural(ahead, 'job')} ahead" if ahead else "about to start"
+        if not ahead:
+            return "about to start"
+        first = f"“{ahead[0].title}”" if board().shows(ahead[0]) else "a job of somebody else"
+        return f"waits for {first}" + (f" and {plural(len(ahead) - 1, 'more job')}" if ahead[1:] else "")
     text = job.text or "starting"
     if job.elsewhere:
         text += ", by another server"
@@ -173,7 +176,7 @@ def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
         if job.active:
             st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
         elif job.state == "failed":
-            st.error(job.error, icon=":material/error:")
+            st.error(show.failed(job), icon=":material/error:")
         elif job.state == "cancelled":
             st.caption(f"Cancelled: {job.title}.")
 

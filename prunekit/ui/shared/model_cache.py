@@ -91,7 +91,9 @@ class Loaded:
     def input_words(self) -> str:
         """What one sample is: ``3 × 32 × 32``, or in words what inputs of another form are (`prunekit.tasks.input_form.sample_words`)."""
         shape = self.input_shape
-        return sample_words(shape.example) if isinstance(shape, InputForm) else " × ".join(map(str, shape))
+        if not isinstance(shape, InputForm):
+            return " × ".join(map(str, shape))
+        return sample_words(shape.example, "token id" if self.info.tokeniser is not None else "whole number")
 
     @property
     def guessed(self) -> bool:

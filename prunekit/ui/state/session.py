@@ -10,9 +10,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit.config.choices import default_scope, scopes_of
 from prunekit.config.fields import table
+from prunekit.formatting import percent
 from prunekit.ui.classroom.limits import hold
 from prunekit.ui.state.address import decode, encode
-from prunekit.ui.state.compatible import fit
+from prunekit.ui.state.compatible import MODES, fit
 from prunekit.ui.state.settings import OWN, PLAIN, Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
@@ -83,7 +84,15 @@ def change_mode(mode: str) -> None:
     scope = now.scope if len(scopes_of(now.mode)) > 1 else before.scope
     if scope not in scopes_of(mode):
         scope = default_scope(mode)
-    put(now.change(mode=mode, scope=scope, **{name: getattr(before, name) for name in _OF_MODE}))
+    # a total that shares of single layers made up goes with them: it is nobody's choice for other units
+    led, led_there = (bool(each.targets or each.overrides) for each in (now, before))
+    sparsity = before.sparsity if led or led_there else now.sparsity
+    put(now.change(mode=mode, scope=scope, sparsity=sparsity, **{name: getattr(before, name) for name in _OF_MODE}))
+    if led and sparsity != now.sparsity and mode != "nm":
+        complain(
+            f"Shares of single layers stay with {MODES[now.mode]}, and so does their total of {percent(now.sparsity)}: {MODES[mode]} is at "
+            f"{percent(sparsity)}."
+        )
 
 
 def same(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from prunekit.errors import ModelError, PrunekitError
+from prunekit.errors import ModelError, PrunekitError, named
 from prunekit.experiments.jobs import job
 from prunekit.experiments.jobs.board import Board, key_of
 from prunekit.experiments.jobs.job import KINDS, Job, workers
@@ -76,7 +76,7 @@ def test_one_runs_and_the_rest_wait_in_the_order_of_asking(board: Board, gate: G
     until(gate.running.is_set)
     ask(board, "a", "you")  # asking again changes nothing
     assert [job.state for job in jobs] == ["running", "waiting", "waiting"]
-    assert [board.ahead(job.key) for job in jobs] == [0, 1, 2]
+    assert [board.ahead(job.key) for job in jobs] == [[], jobs[:1], jobs[:2]]
     assert board.of("me") == jobs == board.all()
     gate.go.set()
     until(lambda: not board.of("me"))
@@ -132,7 +132,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_never_begun(board: Board, gate: 
     first, second, third = ask(board, "a"), ask(board, "b"), ask(board, "c")
     until(gate.running.is_set)
     board.stop(second.key, "me")
-    assert second.state == "cancelled" and board.ahead(third.key) == 1
+    assert second.state == "cancelled" and len(board.ahead(third.key)) == 1
     gate.go.set()
     until(lambda: third.state == "done")
     assert gate.done == ["a", "c"] and first.state == "done"
@@ -160,15 +160,18 @@ def test_what_has_been_told_to_stop_is_not_joined(board: Board, monkeypatch) -> 
 
 def test_a_refusal_is_said_in_its_own_words_and_anything_else_is_logged(board: Board, monkeypatch, caplog) -> None:
     def fail(request: dict[str, Any], job: Job) -> None:
-        raise {"refused": ModelError("no such model: name another"), "odd": KeyError("secret"), "gone": OSError(2, "not there", "x.pt")}[
-            request["how"]
-        ]
+        raise {
+            "refused": ModelError(f"{named('seed')} is of no such model: name another"),
+            "odd": KeyError("secret"),
+            "gone": OSError(2, "not there", "x.pt"),
+        }[request["how"]]
 
     monkeypatch.setitem(KINDS, "fail", fail)
     with caplog.at_level(logging.ERROR):
         jobs = {how: board.submit("fail", {"how": how}, how, "me") for how in ("refused", "odd", "gone")}
         until(lambda: all(job.state == "failed" for job in jobs.values()))
-    assert jobs["refused"].error == "no such model: name another"
+    assert str(ModelError(jobs["refused"].error)) == "seed is of no such model: name another"
+    assert ModelError(jobs["refused"].error).said({"seed": "“Seed”"}.__getitem__).startswith("“Seed” is of")
     assert "not there" in jobs["gone"].error
     assert "secret" not in jobs["odd"].error and "the server's log has the details" in jobs["odd"].error
     assert [record.getMessage() for record in caplog.records] == ["job failed: odd"]
@@ -203,16 +206,25 @@ def test_the_time_left_follows_the_pace_since_the_first_progress(monkeypatch) ->
     made = Job("k", "t", state="running")
     assert made.left_s is None
     made.progress(0.5, "read from the store")
-    assert made.left_s is None
-    clock[0] += 10
-    made.progress(0.6)
+    clock[0] += 2
+    made.progress(0.52)
+    assert made.left_s is None, "two seconds tell nothing"
+    for _ in range(8):
+        clock[0] += 1
+        made.progress(made.fraction + 0.01)
     assert made.left_s == pytest.approx(40)
     clock[0] += 15
     assert made.left_s == pytest.approx(25)
     clock[0] += 100
-    assert made.left_s == 0
+    assert made.left_s is None, "it takes longer than its pace said"
+    made.progress(made.fraction + 0.01)
+    assert made.left_s is None, "its paces do not agree"
+    for _ in range(200):
+        clock[0] += 1
+        made.progress(made.fraction + 0.0005)
+    assert made.left_s == pytest.approx((1 - made.fraction) / 0.0005, rel=0.2) and len(made._told) <= 65
     made.progress(2.0)
-    assert made.fraction == 1.0 and made.left_s == 0
+    assert made.fraction == 1.0 and made.left_s is None
     made.state = "done"
     assert made.left_s is None
 
