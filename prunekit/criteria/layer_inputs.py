@@ -168,8 +168,9 @@ def finite(name: str, score: Tensor) -> Tensor:
 class InputProducts(Seeing):
     """Adds up, for some weights, the products of what they are multiplied with: ``[inputs, inputs]`` for a matrix.
 
-    A weight whose inputs each meet one row of it alone (an embedding) has a column ``[rows]`` of counts. A convolution's inputs are the
-    offsets of its kernel, input channels last.
+    A weight whose inputs each meet one row of it alone (an embedding) has a column ``[rows]`` of counts; of one that is a matrix of a
+    product, too (a tied head), the rows' mean count is added to the diagonal. A convolution's inputs are the offsets of its kernel, input
+    channels last.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -177,6 +178,7 @@ class InputProducts(Seeing):
         self.weights = weights
         self._names = {id(weight): name for name, weight in weights.items()}
         self._found: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
         self._unclear: dict[str, str] = {}
         self._last: tuple[Tensor, Tensor] | None = None
 
@@ -200,7 +202,7 @@ class InputProducts(Seeing):
             by_offset = columns.view(len(columns), weight.shape[1], -1, columns.shape[2]).permute(0, 3, 2, 1).flatten(2)
             self._add(name, self._product(by_offset))
         elif operation in LOOK_UPS and position == 0:
-            self._add(name, torch.bincount(args[1].flatten(), minlength=len(weight)).float())
+            self._counts[name] = self._counts.get(name, 0) + torch.bincount(args[1].flatten(), minlength=len(weight)).float()
         else:
             self._unclear[name] = str(operation)
 
@@ -222,8 +224,10 @@ class InputProducts(Seeing):
                 f"criterion 'sparsegpt' cannot see what layer {name} is multiplied with: the model hands its weight to "
                 f"{self._unclear[name]}. Leave the layer out, or choose another criterion, such as l1"
             )
-        shape = self.weights[name].shape
-        found = self._found.get(name, torch.zeros([math.prod(shape[1:])] * 2) if name not in self._found else None)
-        if found is None or not bool(torch.isfinite(found).all()):
+        found, counts = self._found.get(name), self._counts.get(name)
+        if found is None:
+            shape = self.weights[name].shape
+            return torch.zeros([math.prod(shape[1:])] * 2) if counts is None else counts
+        if not bool(torch.isfinite(found).all()):
             raise ModelError(f"the inputs of layer {name} hold NaN or infinity: normalise the data as the model expects them")
-        return found
+        return found if counts is None else found + counts.mean() * torch.eye(len(found), device=found.device)

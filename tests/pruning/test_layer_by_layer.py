@@ -103,6 +103,17 @@ def test_a_model_without_blocks_and_with_convolutions_is_pruned_layer_by_layer()
     torch.testing.assert_close(result.model[0][0].weight.flatten(1)[:, order], new, rtol=1e-3, atol=1e-4)
 
 
+def test_a_weight_that_is_looked_up_and_multiplied_is_pruned_for_both():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Embedding(30, 8), nn.Tanh(), nn.Linear(8, 30, bias=False)).eval(), ids()
+    model[2].weight = model[0].weight
+    dense, met = model[0].weight.detach(), torch.tanh(model[0](x)).detach().flatten(0, 1)
+    product = met.t() @ met + torch.eye(8) * x.numel() / 30
+    result = prune(model, PruneSpec(criterion="sparsegpt", scope="uniform"), data_of(x))
+    torch.testing.assert_close(result.model[0].weight, reconstruct(dense, product, Goal(120))[0], rtol=1e-3, atol=1e-4)
+    assert result.model[0].weight is result.model[2].weight
+
+
 def test_over_all_layers_together_each_gives_what_its_scores_say(net):
     spec, data = PruneSpec(criterion="sparsegpt", sparsity=0.5), data_of(ids())
     scores = weight_scores(net, prunable_layers(net), "sparsegpt", data=data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -108,7 +109,11 @@ class _Work:
 
     def carry_out(self) -> Iterator[tuple[str, Tensor]]:
         """Prune every layer and yield its mask."""
-        chain = find_chain(self.model, tuple(self.goals), self.task, self.batches[0].take(1))
+        serve = Counter(id(weight) for module in self.model.modules() for weight in {*module.parameters(recurse=False)})
+        tied = tuple(name for name in self.goals if serve[id(self.model.get_parameter(weight_name(self.model, name)))] > 1)
+        yield from self._each(tied, whole=True)  # first: what they serve last, as a head, is seen in the dense model
+        once = tuple(name for name in self.goals if name not in tied)
+        chain = find_chain(self.model, once, self.task, self.batches[0].take(1))
         if not chain.blocks:
             yield from self._each((*chain.before, *chain.after))
             return
@@ -132,13 +137,13 @@ class _Work:
                 args, kwargs = calls[place]
                 calls[place] = (handed, *args[1:]), kwargs
 
-    def _each(self, layers: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
-        """Prune layers one after another, the model run as far as each of them."""
+    def _each(self, layers: tuple[str, ...], *, whole: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Prune layers one after another, the model run as far as each of them, or as a whole."""
         for name in layers:
-            owner = owner_of_layer(self.model, name)
+            last = self.model if whole else owner_of_layer(self.model, name)
 
-            def run(owner: nn.Module = owner) -> None:
-                handle = owner.register_forward_hook(_stop)
+            def run(last: nn.Module = last) -> None:
+                handle = last.register_forward_hook(_stop)
                 try:
                     for batch in self.batches:
                         with suppress(Reached):
