@@ -25,6 +25,18 @@ NEEDED = "eager"
 TRIED = "digits_mlp"
 
 
+class Steps:
+    """Says each step on stderr as a line, in a terminal and elsewhere: it takes minutes on a slow machine."""
+
+    last = ""
+
+    def __call__(self, _: float, text: str) -> None:
+        """Say a step, unless it only says more of the last one."""
+        if text and not (self.last and text.startswith(self.last)):
+            self.last = text
+            print(f"prunekit: {text}", file=sys.stderr, flush=True)
+
+
 def doctor(args: argparse.Namespace) -> str | Refusal:
     """Look at everything; end with another exit code than 0 where something that is needed is broken."""
     core, more = packages(), extras()
@@ -88,7 +100,6 @@ def _home(problems: list[str]) -> dict[str, Any]:
 
 def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
     """Run a small sample with zeros in every runtime that is installed, each in a process of its own, and compare it with eager mode."""
-    from prunekit.cli.arguments import progress_to  # noqa: PLC0415
     from prunekit.config.spec import PruneSpec  # noqa: PLC0415
     from prunekit.data.load import load_data  # noqa: PLC0415
     from prunekit.latency.measure import measure_latency  # noqa: PLC0415
@@ -100,11 +111,13 @@ def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
     missing = {name: runtime.missing() for name, runtime in RUNTIMES.items()}
     names = [name for name, why in missing.items() if not why]
     said = dict(missing)
+    tell = Steps()
+    tell(0.0, f"trying {plural(len(names), 'runtime')} on a small model; compiling takes the longest, and --quick leaves all of them out")
     try:
         data = load_data("digits")
         dense = load_model(TRIED)
         model = remember(prune(dense, PruneSpec(sparsity=0.95)).model, info(dense))  # built again as the dense one, with zeros for CSR
-        short: dict[str, Any] = {"budget_s": 0.1, "min_rounds": 1, "progress": progress_to(sys.stderr)}
+        short: dict[str, Any] = {"budget_s": 0.1, "min_rounds": 1, "progress": tell}
         seen = measure_latency([Candidate(TRIED, model)], input_shape=(1, 8, 8), runtimes=names, data=data, **short)
         said |= {row.runtime: row.error or "" for row in seen.candidates}
         checked = {row.runtime: row.check.sentence for row in seen.candidates if row.check is not None}

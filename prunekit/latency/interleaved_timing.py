@@ -82,7 +82,7 @@ def _narrow(seconds: Sequence[Sequence[float]]) -> bool:
     """Return whether the interval of every ratio to the first candidate is narrow; of one alone, that of its median."""
     # alone there is no ratio: its own median has to be known as well
     beside = [(other, seconds[0]) for other in seconds[1:]] or [(seconds[0], [statistics.median(seconds[0])] * len(seconds[0]))]
-    ratios = [ratio(one, other, resamples=400) for one, other in beside]
+    ratios = [ratio(one, other) for one, other in beside]
     return all((r.high - r.low) / 2 <= NARROW * r.value for r in ratios)
 
 

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from prunekit.errors import LatencyError
 from prunekit.formatting import ratio_span, times
-from prunekit.statistics.series import block_length, median_interval
+from prunekit.statistics.series import median_interval
 
-__all__ = ["MARGIN", "Ratio", "block_length", "ratio"]
+__all__ = ["MARGIN", "Ratio", "ratio"]
 
 MARGIN = 0.01  # two copies of one model can differ by this much by where their weights lie in memory
 
@@ -23,19 +23,16 @@ class Ratio:
     Attributes
     ----------
     value, low, high : float
-        Median over rounds of the candidate's time by the baseline's in the same round, and its 95 % bootstrap interval.
+        Median over rounds of the candidate's time by the baseline's in the same round, and its 95 % interval.
     different : bool
         The interval leaves 1 out and the ratio is more than 1 % away from it. (The interval alone would call one pair of equal models in
         twenty different.)
-    block : int
-        Rounds that were resampled together: 1 where rounds are independent.
     """
 
     value: float
     low: float
     high: float
     different: bool
-    block: int = 1
 
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low`` and ``high``."""
@@ -57,21 +54,19 @@ def speed_words(found: Ratio, baseline: str) -> str:
     return f"is {times(found.value)} slower than {baseline} (95 % interval {ratio_span(found.low, found.high)})"
 
 
-def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> Ratio:
+def ratio(candidate: ArrayLike, baseline: ArrayLike) -> Ratio:
     """Return the ratio of two series of times, paired by round.
 
-    What is resampled is the round: candidate and baseline of one round stay together, for what slows a machine down slows both. Where
-    neighbouring rounds are alike, blocks of them are resampled (circular block bootstrap).
+    Candidate and baseline of one round stay together, for what slows a machine down slows both. Few rounds, and rounds that are like their
+    neighbours, widen the interval (`prunekit.statistics.median_interval`, of logarithms: either of the two may be the baseline).
 
-    ``candidate``, ``baseline`` [rounds]: times round by round. The interval is a 95 % percentile interval. Politis and Romano 1992,
-    A circular block-resampling procedure for stationary data.
+    ``candidate``, ``baseline`` [rounds]: times round by round. A single round has no spread, and is never different.
     """
     a, b = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
     if a.ndim != 1 or a.shape != b.shape or not len(a) or not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all():
         raise LatencyError(f"need one positive time for each round from both; got {a.shape} and {b.shape}")
     series = a / b
-    block = block_length(series)
-    low, high = median_interval(series, block, resamples=resamples, seed=seed)
+    low, high = (float(np.exp(end)) for end in median_interval(np.log(series)))
     value = float(np.median(series))
-    different = bool((low > 1 or high < 1) and abs(value - 1) > MARGIN)
-    return Ratio(value, min(low, value), max(high, value), different, block)
+    different = len(series) > 1 and bool((low > 1 or high < 1) and abs(value - 1) > MARGIN)
+    return Ratio(value, min(low, value), max(high, value), different)

@@ -47,10 +47,20 @@ def test_a_folder_that_cannot_be_is_broken(capsys, tmp_path, monkeypatch):
     assert not json.loads(out)["healthy"] and f"nothing can be kept in {tmp_path / 'file'}" in err
 
 
+def test_each_step_is_said_once_where_nobody_watches(capsys):
+    tell = doctor.Steps()
+    for text in ("trying a in eager", "trying a in eager, batch 1", "trying a in eager, batch 1", "", "exporting a"):
+        tell(0.5, text)
+    assert capsys.readouterr().err.splitlines() == ["prunekit: trying a in eager", "prunekit: exporting a"]
+
+
 @pytest.mark.slow
-def test_runtimes_are_really_tried(run, monkeypatch, tmp_path):
+def test_runtimes_are_really_tried(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "RUNTIMES", {name: RUNTIMES[name] for name in ("eager", "onnxruntime", "csr")})
-    rows = json.loads(run("doctor", "--json"))["runtimes"]
+    assert main(["doctor", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("prunekit: trying 3 runtimes") and "in ONNX Runtime" in err
+    rows = json.loads(out)["runtimes"]
     assert [(row["name"], row["works"]) for row in rows] == [("eager", True), ("onnxruntime", True), ("csr", True)]
     assert "of eager" in rows[1]["sentence"]

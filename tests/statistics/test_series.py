@@ -1,28 +1,39 @@
-"""Series: how long blocks are, and the interval of the median."""
+"""Series: how much their values tell, and the interval of the median."""
 
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+from scipy.stats import binom, t
 
-from prunekit.statistics.series import block_length, median_interval
+from prunekit.statistics.series import DEGREES, STUDENT, independent_values, median_interval
 
 
-def test_independent_values_are_resampled_singly() -> None:
+def test_values_that_are_like_their_neighbours_tell_less() -> None:
     rng = np.random.default_rng(4)
-    assert np.mean([block_length(rng.standard_normal(100)) == 1 for _ in range(200)]) > 0.9
-    assert block_length(np.ones(50)) >= 1
-    assert block_length(np.arange(100.0)) <= 25
+    assert np.mean([independent_values(rng.standard_normal(100)) for _ in range(200)]) > 85
+    assert 1 <= independent_values(np.arange(100.0)) < 10
+    assert independent_values(np.ones(50)) >= 1 and independent_values(np.ones(1)) == 1
+    assert independent_values(np.tile([1.0, 2.0], 20)) == 40, "what goes to and fro is no trend"
 
 
-@given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 10**6))
-def test_the_interval_is_that_of_a_plain_loop_over_blocks(n: int, block: int, seed: int) -> None:
-    series = np.random.default_rng(seed).standard_normal(n)
-    generator, medians = np.random.default_rng(seed), []
-    starts = generator.integers(0, n, (50, -(-n // block)))
-    for row in starts:
-        drawn = [series[(start + step) % n] for start in row for step in range(block)][:n]
-        medians.append(np.median(drawn))
-    low, high = median_interval(series, block, resamples=50, seed=seed)
-    assert np.isclose(low, np.quantile(medians, 0.025)) and np.isclose(high, np.quantile(medians, 0.975))
+def test_the_table_is_that_of_students_t() -> None:
+    assert np.allclose(STUDENT, t.ppf(0.975, DEGREES), atol=6e-4)
+
+
+@pytest.mark.parametrize("n", [40, 200])
+def test_of_many_independent_values_the_ends_are_those_of_the_sign_test(n: int) -> None:
+    series = np.random.default_rng(5).permutation(n).astype(float)
+    independent = independent_values(series)
+    low, high = median_interval(series)
+    exact = binom.ppf(0.025, n, 0.5) * np.sqrt(n / independent) + (1 - np.sqrt(n / independent)) * n / 2
+    assert abs(low - exact) < 2 and abs(high - (n - 1 - exact)) < 2
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_few_values_span_at_least_their_range(n: int) -> None:
+    series = np.random.default_rng(n).standard_normal(n)
+    low, high = median_interval(series)
+    assert low <= np.median(series) <= high
+    assert n > 5 or (low <= series.min() and high >= series.max())
+    assert n > 1 or low == high

@@ -199,7 +199,7 @@ class BreakEven:
 def _cell(values: Mapping[str, Any]) -> Cell:
     """Return a point from plain values; raise ValueError where a number makes no sense."""
     found = values["ratio"]
-    r = Ratio(float(found["value"]), float(found["low"]), float(found["high"]), bool(found["different"]), int(found["block"]))
+    r = Ratio(float(found["value"]), float(found["low"]), float(found["high"]), bool(found["different"]))
     outputs, inputs, batch = (int(values[key]) for key in ("outputs", "inputs", "batch"))
     density, dense, sparse = (float(values[key]) for key in ("density", "dense_ms", "sparse_ms"))
     positive = (outputs, inputs, batch, density, dense, sparse, r.low, r.value, r.high)
