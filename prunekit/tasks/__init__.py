@@ -40,7 +40,9 @@ _HOME = {
     "registry": ("DEFAULT", "TASKS", "register", "task"),
     "regression": ("Regression",),
     "resolver": ("kind_of_targets", "resolve"),
-    "base": ("BaseTask", "Task", "note", "told"),
+    "base": ("BaseTask",),
+    "noted": ("note", "told"),
+    "task": ("Task",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
