@@ -18,7 +18,7 @@ from prunekit.models.running import finite as finite_scores
 from prunekit.models.running import task_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 KEPT = 1 << 30
 """Bytes that a forward pass may keep for the way back: a mini-batch that keeps more runs in parts, whose gradients add up to its own."""

@@ -35,7 +35,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.input_form import form_of_data
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tracking.logged import tracked
 from prunekit.tracking.tracker import LogTo
 

@@ -28,7 +28,7 @@ from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check, evaluate_session
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.input_form import InputForm
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 
 @dataclass(frozen=True, eq=False)

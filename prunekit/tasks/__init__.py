@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from prunekit.tasks.metrics import Metric, Proportion, mean_of, metric, proportion
     from prunekit.tasks.noted import note, told
     from prunekit.tasks.observations import Observations
+    from prunekit.tasks.protocol import Task
     from prunekit.tasks.registry import DEFAULT, TASKS, register, task
     from prunekit.tasks.regression import Regression
     from prunekit.tasks.resolver import kind_of_targets, resolve
-    from prunekit.tasks.task import Task
 
 _HOME = {
     "batch": ("Batch", "PerSample", "collate"),
@@ -42,7 +42,7 @@ _HOME = {
     "resolver": ("kind_of_targets", "resolve"),
     "base": ("BaseTask",),
     "noted": ("note", "told"),
-    "task": ("Task",),
+    "protocol": ("Task",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

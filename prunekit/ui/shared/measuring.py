@@ -19,9 +19,9 @@ from prunekit.experiments.jobs.board import key_of as job_key
 from prunekit.experiments.jobs.job import Job, Work
 from prunekit.experiments.sources import fresh, use_loader
 from prunekit.formatting import plural
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import DEFAULT, task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
 from prunekit.ui.shared import data_cache, model_cache
