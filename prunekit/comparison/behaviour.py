@@ -22,8 +22,8 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     """Return the samples that changed most, the first of them on top.
 
     ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
-    ``NAME, run`` of what people read of the others (`prunekit.tasks.task.Task.readable`), and ``change``: the distance of the two, each
-    column in standard deviations of the dense model's; or what the task tells of changes (`prunekit.tasks.task.Task.changes`), where
+    ``NAME, run`` of what people read of the others (`prunekit.tasks.protocol.Task.readable`), and ``change``: the distance of the two, each
+    column in standard deviations of the dense model's; or what the task tells of changes (`prunekit.tasks.protocol.Task.changes`), where
     ``sample`` is the number of an answer. Answers that did not change are left out. ``frame.attrs["in"]`` says what the change is in.
     """
     a, b = dense.observations, run.observations

@@ -20,7 +20,7 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, fitting, length_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 __all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "each_batch", "evaluate", "evaluated", "evaluation_of", "predict", "wilson"]
 

@@ -88,7 +88,7 @@ def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = (
 def figures_by_group(found: Mapping[str, Evaluation], groups: Mapping[str, NDArray[np.bool_]], metric: Metric) -> pd.DataFrame:
     """Return a metric of each group of samples, by run, in `PART_COLUMNS`.
 
-    ``groups`` [n]: name to which samples: `prunekit.tasks.task.Task.groups`.
+    ``groups`` [n]: name to which samples: `prunekit.tasks.protocol.Task.groups`.
     """
     if any(each.size != found[DENSE].n for each in groups.values()):
         raise DataError("these groups are not of the samples that were measured: measure the runs again on the same data")

@@ -15,7 +15,7 @@ from prunekit.notebook import card, table
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, Metric
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.text_inputs import TextInputs
 from prunekit.tasks.wording import interval, written
 

@@ -11,8 +11,8 @@ from prunekit.experiments.identity import data_hash, installed, measurement_id
 from prunekit.experiments.records import Run, what_of
 from prunekit.experiments.sources import load
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 
 INT8 = "model.int8.onnx"
 

@@ -15,8 +15,8 @@ from prunekit.tasks.base import BaseTask
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric, Proportion, proportion
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
-from prunekit.tasks.task import Task
 
 SHOWN = ("name", "title", "unit", "better", "decimals")
 """What is needed to show a value."""

@@ -26,9 +26,9 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.input_form import InputForm, form_of_data, made_of, reads_ids, samples_like
 from prunekit.tasks.phases import ONE_TOKEN, PASS
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.stored_batch import read, write
-from prunekit.tasks.task import Task
 
 CHECKED = 64
 """Samples on which the outputs of the runtimes are compared; a quarter of it for large images, and few texts: each may be answered with

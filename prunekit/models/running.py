@@ -14,8 +14,8 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.classification import Classification, checked_labels
 from prunekit.tasks.from_file import OwnTask
 from prunekit.tasks.input_form import HEADS
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 
 __all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
 

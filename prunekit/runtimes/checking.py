@@ -23,8 +23,8 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, length_of
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.input_form import heads_of
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from prunekit.runtimes.runtime import Runtime

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from prunekit.tasks.metrics import Metric, Proportion, mean_of, metric, proportion
     from prunekit.tasks.noted import note, told
     from prunekit.tasks.observations import Observations
+    from prunekit.tasks.protocol import Task
     from prunekit.tasks.registry import DEFAULT, TASKS, register, task
     from prunekit.tasks.regression import Regression
     from prunekit.tasks.resolver import kind_of_targets, resolve
-    from prunekit.tasks.task import Task
 
 _HOME = {
     "batch": ("Batch", "PerSample", "collate"),
@@ -40,7 +40,9 @@ _HOME = {
     "registry": ("DEFAULT", "TASKS", "register", "task"),
     "regression": ("Regression",),
     "resolver": ("kind_of_targets", "resolve"),
-    "base": ("BaseTask", "Task", "note", "told"),
+    "base": ("BaseTask",),
+    "noted": ("note", "told"),
+    "protocol": ("Task",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -15,8 +15,8 @@ from prunekit.tasks.metrics import Metric
 from prunekit.tasks.noted import told
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import PASS, Phase
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.shown import Answer, Continuation, Prompt, Reader, Shown
-from prunekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

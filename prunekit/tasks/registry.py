@@ -6,10 +6,10 @@ from prunekit.errors import TaskError
 from prunekit.tasks.classification import AUDIO, IMAGES, TABLES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.language_modelling import LANGUAGE
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.recommendation import RECOMMENDATION
 from prunekit.tasks.regression import REGRESSION, TABLE_REGRESSION
 from prunekit.tasks.segmentation import SEGMENTATION
-from prunekit.tasks.task import Task
 
 _ALL: tuple[Task, ...] = (IMAGES, SEGMENTATION, DETECTION, TEXT, LANGUAGE, RECOMMENDATION, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)
 TASKS: dict[str, Task] = {each.name: each for each in _ALL}

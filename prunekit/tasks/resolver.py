@@ -16,10 +16,10 @@ from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.input_form import library_heads
 from prunekit.tasks.noted import told
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
-from prunekit.tasks.task import Task
 
 ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
 """The same where samples are no images, under the same name: what was measured of it is found again."""

@@ -38,7 +38,7 @@ class Prompt:
     label: str  # label, help: of the field
     help: str
     lines: bool = False  # whether line breaks mean something to the model
-    goes_on: bool = False  # whether the model writes on from it (`prunekit.tasks.task.Task.go_on`)
+    goes_on: bool = False  # whether the model writes on from it (`prunekit.tasks.protocol.Task.go_on`)
 
 
 @dataclass(frozen=True, eq=False)

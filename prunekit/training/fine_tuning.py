@@ -17,7 +17,7 @@ from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
 from prunekit.pruning.influence import check_influence
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tracking.logged import Logged, tracked
 from prunekit.tracking.tracker import LogTo
 from prunekit.training.images import Augmentation, TrainingSamples, training_split

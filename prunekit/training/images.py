@@ -16,7 +16,7 @@ from prunekit.models.entries import moves_of
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from sample_models.augment import Moves
 
 HELD_BYTES = 2**30

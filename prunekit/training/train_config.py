@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.training.images import Augmentation
 from sample_models.recipes import Teaching, TrainRecipe
 

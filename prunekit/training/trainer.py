@@ -25,7 +25,7 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import fitting
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.training.images import TrainingSamples, are_images, with_images
 from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course, steps_of

@@ -23,9 +23,9 @@ from prunekit.evaluation.paired import compare
 from prunekit.models.load import load_model
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import TASKS, task
 from prunekit.tasks.regression import Regression
-from prunekit.tasks.task import Task
 
 IMAGES: Any = task("image-classification")
 REGRESSION = task("regression")

@@ -28,7 +28,7 @@ from prunekit.tasks.batches import samples_at
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
 BATCH = 128

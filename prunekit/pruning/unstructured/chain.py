@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.nested import parts_of
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 
 class Reached(Exception):

@@ -26,7 +26,7 @@ from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 
 SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
 

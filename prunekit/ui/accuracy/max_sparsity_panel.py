@@ -13,7 +13,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest
 from prunekit.formatting import plural
 from prunekit.tasks.metrics import PERCENT, Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.ui.accuracy.sweeps import Line
 from prunekit.ui.components import show
 from prunekit.ui.shared import allowed_loss, measuring

@@ -18,7 +18,7 @@ from prunekit.models.cost import Counts
 from prunekit.plots.quality_curves import quality_curves
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import loss_text, written
 from prunekit.ui import routes
 from prunekit.ui.accuracy.sweeps import Line

@@ -22,7 +22,7 @@ from prunekit.plots.quality_curves import AXES
 from prunekit.plots.theme import run_colour
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import figure_picker, setting_controls, show

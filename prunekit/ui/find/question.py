@@ -19,7 +19,7 @@ from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest
 from prunekit.experiments.search.run import stored
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.shared import allowed_loss, measuring

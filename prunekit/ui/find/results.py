@@ -19,7 +19,7 @@ from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.formatting import count, milliseconds, percent, plural, size
 from prunekit.plots.search_front import search_caption, search_front
 from prunekit.tasks.metrics import HIGHER, PERCENT
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import alike, capital, loss_number, loss_text, lost_of, written
 from prunekit.ui import routes
 from prunekit.ui.compare import picked_runs

@@ -29,7 +29,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.tasks.metrics import Proportion
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.ui.components import show
 from prunekit.ui.prune import stored_quality
 from prunekit.ui.shared import measuring, model_cache

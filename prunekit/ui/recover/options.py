@@ -15,7 +15,7 @@ from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.plots.learning_curves import schedule_chart
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.training.batchnorm import NO_NORMS, norms_left
 from prunekit.training.gradual import planned
 from prunekit.ui import routes

@@ -12,7 +12,7 @@ from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.formatting import size, times
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.text_inputs import TextInputs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring

@@ -23,7 +23,7 @@ from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.plots.learning_curves import learning_curves, recovery_steps
 from prunekit.tasks.metrics import HIGHER
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import change_text
 from prunekit.training.batchnorm import NO_NORMS
 from prunekit.training.result import Epoch

@@ -21,7 +21,7 @@ from prunekit.plots.quality_curves import allowed
 from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
-from prunekit.tasks.task import Task
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules

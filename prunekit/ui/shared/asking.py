@@ -15,8 +15,8 @@ from prunekit.models.running import task_of
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.tasks.batches import samples_at
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.shown import Answer, Continuation, Reader, Shown
-from prunekit.tasks.task import Task
 from prunekit.ui.shared import data_cache, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import View
@@ -31,7 +31,7 @@ class Question:
     """What a model is asked, small enough for a cache key."""
 
     text: str = ""  # typed; empty for a test sample
-    # its number in the test split: that of a user, where several samples share an answer (`prunekit.tasks.task.Task.places`)
+    # its number in the test split: that of a user, where several samples share an answer (`prunekit.tasks.protocol.Task.places`)
     sample: int = 0
     goes_on: bool = False  # whether the model also goes on from the text
     seed: int | None = None  # by which tokens are drawn; None for the likeliest

@@ -22,9 +22,9 @@ from prunekit.experiments.sources import fresh, use_loader
 from prunekit.formatting import plural
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
 from prunekit.ui.shared import data_cache, model_cache

@@ -14,9 +14,9 @@ from prunekit.evaluation.quality import chance_sentence
 from prunekit.evaluation.sizes import TABLES, parts
 from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.classification import Classification
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.shown import Boxes, ClassMap
-from prunekit.tasks.task import Task
 from prunekit.tasks.wording import capital, written
 from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control

@@ -6,8 +6,8 @@ import streamlit as st
 
 from prunekit.data.dataset import Data
 from prunekit.errors import CheckpointError, PrunekitError
+from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.task import Task
 from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.shared import data_cache, model_cache
