@@ -24,11 +24,11 @@ from prunekit.models.info import ModelInfo, info
 from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, prunable_layers
 from prunekit.pruning.layer_selection import protected_layers
+from prunekit.pruning.proof import tried
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.embedding_rows import embedding_tables
 from prunekit.pruning.structured.grouping import trace
-from prunekit.pruning.stubborn import tried
 from prunekit.tasks.input_form import InputForm, form_words
 
 GROUP_LAYERS = 6

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from prunekit.errors import PrunekitError
 from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state, tied_names
+from prunekit.pruning.masked_reference import removed_mask
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor
-from prunekit.pruning.zeroed_model import removed_mask
 
 Masks = Mapping[str, Tensor]
 

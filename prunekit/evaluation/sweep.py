@@ -29,10 +29,10 @@ from prunekit.notebook import card, curve, table
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.masking import update
 from prunekit.pruning.plan_results import carry_out
+from prunekit.pruning.proof import proved
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
-from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.protocol import Task

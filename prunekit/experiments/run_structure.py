@@ -23,12 +23,12 @@ from prunekit.models.layers import LOOKED_UP, channel_layers, outputs_of, prunab
 from prunekit.models.load import load_model
 from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.api import prune
+from prunekit.pruning.masked_reference import removed_mask
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.kept_outputs import sound
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor
-from prunekit.pruning.zeroed_model import removed_mask
 
 Kept = dict[str, NDArray[np.int64]]
 

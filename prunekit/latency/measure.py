@@ -18,10 +18,9 @@ from prunekit.errors import LatencyError, PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
-from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.ratio import ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport, Turns
-from prunekit.latency.worker import ChildDied, run_child
+from prunekit.latency.worker import ChildDied, check_numbers, my_turn, run_child
 from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
 from prunekit.models.running import task_of
 from prunekit.runtimes.backends import RUNTIMES

@@ -26,12 +26,12 @@ from prunekit.models.cost import count
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.masking import mask
 from prunekit.pruning.plan_results import carry_out, planned_counts
+from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 
 STEPS = 1000  # sparsities that are tried, in steps of a thousandth

@@ -7,7 +7,7 @@ from prunekit.pruning.layer_selection import chosen_layers, default_layers, prot
 from prunekit.pruning.masking import mask
 from prunekit.pruning.plan_results import carry_out, layer_results, planned_counts
 from prunekit.pruning.plugins import Plugin, load_plugin
-from prunekit.pruning.proof import Proof, prove
+from prunekit.pruning.proof import Proof, prove, tried
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
 from prunekit.pruning.skipped import Skipped, skipped
@@ -19,7 +19,6 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking, plan
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.stubborn import tried
 from prunekit.pruning.unstructured.allocation import erk_densities
 from prunekit.pruning.unstructured.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank

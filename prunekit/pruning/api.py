@@ -17,13 +17,12 @@ from prunekit.pruning.influence import check_influence, has_functions
 from prunekit.pruning.input_shape import HasTest, Inputs, sample_shape
 from prunekit.pruning.masking import mask, update
 from prunekit.pruning.plan_results import carry_out
+from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
-from prunekit.pruning.structured.named_channels import named_plan
-from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.plan import Plan, named_plan
 from prunekit.pruning.structured.ranking import ChannelRanking
-from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.n_m import rank
 from prunekit.tracking.logged import tracked
 from prunekit.tracking.tracker import LogTo

@@ -11,13 +11,13 @@ from prunekit.errors import PruningError
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.cost import Counts, count
 from prunekit.models.layers import owner_of_layer
+from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.embedding_rows import embedding_tables
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.zeroed_model import zeroed
 
 
 def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None = None, *, consume: bool = False) -> PruneResult:

@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from prunekit.models.meta_copy import Seeing, copied, locating, meta_copy
 from prunekit.models.outputs import answers_of
 from prunekit.models.wrappers import exact
-from prunekit.pruning.structured.block_dry_run import Listing, listed
 from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.dry_run import Listing, listed
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, answer
 

@@ -17,14 +17,13 @@ from prunekit.models.inputs import inputs_for
 from prunekit.models.outputs import answers_of
 from prunekit.models.probe import rounding
 from prunekit.models.shared_rows import TableCut
-from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.masked_reference import Zeroing, amplify, reference
 from prunekit.pruning.proof_inputs import at_once, fresh, random_states, randomise, repeatable, smallest
 from prunekit.pruning.structured.axis_tracker import Notes
 from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import state_of
 from prunekit.pruning.structured.trace_errors import place
-from prunekit.pruning.zeroed_model import Zeroing, amplify
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.faults import lookup_fault
 from prunekit.tasks.input_form import AROUND, InputForm, answer

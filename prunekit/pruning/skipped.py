@@ -18,9 +18,8 @@ from prunekit.models.layers import channel_layers, inputs_of, prunable_layers, w
 from prunekit.models.meta_copy import PRUNABLE_TYPES
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.structured.axis_sizes import within
-from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.channel_groups import EXPERTS, ChannelGraph, Group
 from prunekit.pruning.structured.plan import Plan, Removal
-from prunekit.pruning.structured.unit_kinds import EXPERTS
 
 NOT_CHOSEN, INPUTS = "not chosen", "only its inputs go along"
 STAYS = " stays whole: "

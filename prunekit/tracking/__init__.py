@@ -1,7 +1,6 @@
 """Experiment trackers: one small protocol, with adapters for MLflow, Weights & Biases and TensorBoard."""
 
-from prunekit.tracking.adapters import TRACKERS, open_tracker
 from prunekit.tracking.logged import Logged, tracked
-from prunekit.tracking.tracker import LogTo, Tracker
+from prunekit.tracking.tracker import TRACKERS, LogTo, Tracker, open_tracker
 
 __all__ = ["TRACKERS", "LogTo", "Logged", "Tracker", "open_tracker", "tracked"]

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prunekit.tracking.adapters import open_tracker
-from prunekit.tracking.tracker import LogTo, Tracker
+from prunekit.tracking.tracker import LogTo, Tracker, open_tracker
 
 
 class Logged:

@@ -23,6 +23,7 @@ from prunekit.pruning.api import prune
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.masking import mask, update
 from prunekit.pruning.plan_results import carry_out
+from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.schedule import SCHEDULES
 from prunekit.pruning.structured.axis_sizes import within
@@ -31,12 +32,10 @@ from prunekit.pruning.structured.channel_schedule import roles_open
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan, Removal
-from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.ranking import UNITS, ChannelRanking, beyond
 from prunekit.pruning.structured.removal_order import groups_of
-from prunekit.pruning.structured.shortfall import UNITS, beyond
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.target_search import TOLERANCE
-from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 
 MOST = 1 - 1e-9  # a sparsity is below 1; of what asks for more, the engine says what cannot go

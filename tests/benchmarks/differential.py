@@ -32,7 +32,7 @@ from prunekit import load_model
 from prunekit.config.spec import PruneSpec
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
-from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.masked_reference import reference, zeroed
 from prunekit.pruning.proof import prove
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.channel_groups import ChannelGraph
@@ -41,7 +41,6 @@ from prunekit.pruning.structured.importance import reserved_atoms
 from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.zeroed_model import zeroed
 from tests.benchmarks.states import FAILED, Row, alone, known, note
 from tests.benchmarks.structured import BY_HAND, MARK, MODELS, PAGE
 from tests.pruning.peer import Theirs, is_depthwise, same_state, they_prune

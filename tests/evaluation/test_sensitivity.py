@@ -19,9 +19,9 @@ from prunekit.evaluation.sensitivity.measure import SPARSITIES, Sensitivity, sen
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
+from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
-from prunekit.pruning.zeroed_model import zeroed
 
 SHAPE = (1, 8, 8)
 

@@ -11,9 +11,9 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.sensitivity.isolated_pruning import alone
 from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.evaluation.sensitivity.replay import Replay
+from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.zeroed_model import zeroed
 from tests.transformers import SHAPE, build
 
 

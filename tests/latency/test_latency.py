@@ -19,9 +19,8 @@ from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.latency import worker
 from prunekit.latency.measure import measure_latency
-from prunekit.latency.measurement_lock import TURN
 from prunekit.latency.report import Candidate
-from prunekit.latency.worker import run_child
+from prunekit.latency.worker import TURN, run_child
 
 latency_module = sys.modules["prunekit.latency.measure"]
 

@@ -22,4 +22,4 @@ def nothing_is_held_by_night(request, monkeypatch):
     def hold(model, graph, atoms, reason):
         pytest.fail(f"a unit of {type(model).__name__} is held: {reason}")
 
-    monkeypatch.setattr("prunekit.pruning.stubborn.hold", hold)
+    monkeypatch.setattr("prunekit.pruning.proof.hold", hold)

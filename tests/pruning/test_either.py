@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from prunekit.pruning.masked_reference import removed_mask
 from prunekit.pruning.structured.coupling_solver import Variables
-from prunekit.pruning.zeroed_model import removed_mask
 
 
 @pytest.mark.parametrize("part", [0, 1])

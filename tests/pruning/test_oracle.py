@@ -17,13 +17,13 @@ from prunekit.errors import PruningError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.torchvision_models import torchvision_names
 from prunekit.pruning.api import prune
+from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.proof import prove
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.zeroed_model import zeroed
 from tests.nets import SHAPE as SMALL
 from tests.nets import Net, plain_nets
 from tests.pruning.peer import Theirs, ours_removed, places, same_state, they_prune

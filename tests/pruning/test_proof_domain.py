@@ -13,13 +13,12 @@ from prunekit.errors import ModelError, PruningError
 from prunekit.evaluation.sweep import Scored
 from prunekit.pruning import proof_trial
 from prunekit.pruning.api import prune
-from prunekit.pruning.proof import prove
+from prunekit.pruning.masked_reference import zeroed
+from prunekit.pruning.proof import prove, tried
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.stubborn import tried
-from prunekit.pruning.zeroed_model import zeroed
 from prunekit.training.pruning_steps import Shrinking
 
 SHAPE = (1, 10, 10)

@@ -9,7 +9,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.file_layout import widened
 from prunekit.evaluation.sizes import sizes
-from prunekit.pruning.zeroed_model import zeroed
+from prunekit.pruning.masked_reference import zeroed
 from prunekit.training.gradual import recover
 from tests.training.drawn import bits, data_of, net, same
 

@@ -11,10 +11,10 @@ from prunekit.data.tokenisers import Coding
 from prunekit.errors import DataError
 from prunekit.models.info import info
 from prunekit.plots.answers import answer_bars, answers_caption
-from prunekit.pruning.structured.attention_units import head_frame
 from prunekit.tasks.classification import TEXT
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.tasks.shown import Bars, Reader, visible
+from prunekit.ui.components.head_strips import head_frame
 from prunekit.ui.shared import asking, cuts
 from prunekit.ui.shared.model_cache import NO_IMAGES, Source
 

@@ -16,13 +16,12 @@ from prunekit.errors import PrunekitError
 from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import prunable_layers, weight_name
 from prunekit.pruning.influence import check_influence
-from prunekit.pruning.masked_reference import zeroes_do
+from prunekit.pruning.masked_reference import removed_mask, zeroes_do
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import by_tensor
 from prunekit.pruning.unstructured.masks import Ranking
-from prunekit.pruning.zeroed_model import removed_mask
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class AloneChannels(Alone):
         return tuple(dict.fromkeys(name for plan in self.plans for name, _ in plan.masks))
 
     def gone(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        """Yield what :func:`prunekit.pruning.zeroed_model.zeroed` zeroes for the plan."""
+        """Yield what :func:`prunekit.pruning.masked_reference.zeroed` zeroes for the plan."""
         plan = self.plans[index]
         for name, keeps in by_tensor(plan.masks).items():
             shape = tuple(int(size) for size in _lengths(plan, name))

@@ -12,8 +12,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.evaluation.progress import Progress
-from prunekit.latency.measurement_lock import check_numbers, my_turn
-from prunekit.latency.worker import run_child
+from prunekit.latency.worker import check_numbers, my_turn, run_child
 from prunekit.latency.worker_payload import known_ids, pack_model
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.stored_batch import write

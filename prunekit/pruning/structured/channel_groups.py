@@ -1,4 +1,4 @@
-"""What can be removed: atoms, coupled groups of them, and what every removal does to the shape of every parameter."""
+"""What can be removed: atoms and their kinds, coupled groups, and what every removal does to the shape of every parameter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from prunekit.models.attention.heads import adapters, heads_of
 from prunekit.pruning.structured.axis_sizes import AxisMeter
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
@@ -161,3 +163,48 @@ class ChannelGraph:
 def weight_name(layer: str) -> str:
     """Return the name of the weight of a convolution or linear layer in the state dict."""
     return f"{layer}.weight" if layer else "weight"
+
+
+HEADS, DIMENSIONS, EXPERTS = "heads", "head dimensions", "experts"
+
+
+def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, str]:
+    """Return the kind of every atom that stands on packed queries, keys and values, for whole heads of any attention, or for experts.
+
+    Heads are what products of activations are apart by: a key-value head goes with its query heads, or of query heads one in each group.
+
+    Atom to ``"heads"``, ``"head dimensions"`` or ``"experts"``; all others are channels.
+    """
+    found: dict[int, str] = {}
+    for name, module, known in adapters(model):
+        key = f"{name}.{known.rows}" if name else known.rows, 0
+        count, width = heads_of(module, known)
+        positions, atoms, _ = solution.atoms(solution.label[facts.axes[key]])
+        heads, places = _touched(atoms, positions // width % count), _touched(atoms, positions % width)
+        for atom in heads:
+            if heads[atom] < count and places[atom] == width:
+                found[atom] = HEADS
+            elif heads[atom] == count and places[atom] < width:
+                found[atom] = DIMENSIONS
+    found |= {atom: EXPERTS for ids in facts.experts for atom in solution.atoms(solution.label[ids])[1].tolist()}
+    if not facts.heads:
+        return found
+    wide = {atom for ids in facts.outputs.values() for atom in _repeated(solution.atoms(solution.label[ids])[1])}
+    for ids in facts.heads:
+        for atom in np.unique(solution.atoms(np.unique(solution.label[ids]))[1]).tolist():
+            if atom in wide:  # one that takes along a single output of every layer is a channel
+                found.setdefault(atom, HEADS)
+    return found
+
+
+def _repeated(atoms: Ids) -> list[int]:
+    """Return the atoms that stand for several outputs."""
+    unique, times = np.unique(atoms, return_counts=True)
+    return list(unique[times > 1].tolist())
+
+
+def _touched(atoms: Ids, where: Ids) -> dict[int, int]:
+    """Return how many different places each atom touches."""
+    pairs = np.unique(np.stack([atoms, where], 1), axis=0)
+    unique, times = np.unique(pairs[:, 0], return_counts=True)
+    return dict(zip(unique.tolist(), times.tolist(), strict=True))

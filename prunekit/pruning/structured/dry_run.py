@@ -2,7 +2,8 @@
 
 Attention written by hand computes the width of a head from the embedding's, cuts an axis at a number, or scales by a width. A smaller copy
 is run on the meta device, operation by operation beside the dense model's own pass: each axis has to be as long as the couplings say, and
-no number that is computed with may change. What fails is found by bisection over the groups, and held; all others may go.
+no number that is computed with may change. What fails is found by bisection over the groups, and held; all others may go. A model without
+some of its blocks is run as well: Python that reads a block's parts is seen so.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from torch import nn
 
 from prunekit.models.attention.heads import DENSE
 from prunekit.models.branches import Along, Path
+from prunekit.models.identity_blocks import replace_module, stand_in
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
 from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
-from prunekit.pruning.structured.block_dry_run import Quick
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.input_forms import LIBRARIES
 from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.trace_errors import modules_of, place
 from prunekit.tasks.input_form import AROUND, answer, zeros
@@ -247,3 +249,59 @@ def alike_groups(model: nn.Module, graph: ChannelGraph, culprit: Group, where: s
 def _role(group: Group) -> str:
     """Return what tells a group from others of its layers."""
     return group.id.removeprefix(group.layers[0])
+
+
+class Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """Runs operations on meta tensors, their shapes alone."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return without_values(func, args, kwargs or {}, most=True)
+
+
+class Listing(Seeing):
+    """Notes which operations run, of their shapes alone."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls, self.made = Calls(), set[Call]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
+        self.made.add(self.calls.next(func.overloadpacket.__name__, args))
+        return without_values(func, args, kwargs or {}, most=True)
+
+
+def listed(meta: nn.Module, shape: tuple[int, ...]) -> set[Call] | None:
+    """Return the calls of a model's forward pass; None where it does not take such inputs."""
+    listing = Listing()
+    try:
+        inputs = zeros(meta, shape, 2).to("meta")
+        with torch.no_grad(), locating(meta, listing.calls.enter), listing:
+            answer(meta, inputs)
+    except Exception:  # whatever it says of them
+        return None
+    return listing.made
+
+
+def without_which_it_runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> tuple[Block, ...]:
+    """Return the blocks without which a model still runs."""
+    if not blocks or _runs(meta, blocks, input_shape):
+        return blocks
+    return tuple(block for block in blocks if _runs(meta, (block,), input_shape))
+
+
+def _runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> bool:
+    """Return whether a model runs without some blocks."""
+    old = {block.name: meta.get_submodule(block.name) for block in blocks}
+    try:
+        for block in blocks:
+            replace_module(meta, block.name, stand_in(block.becomes))
+        with torch.no_grad(), Quick():  # type: ignore[no-untyped-call]
+            answer(meta, zeros(meta, input_shape, 2).to("meta"))
+    except Exception:  # whatever stops it: the block has to stay
+        return False
+    finally:
+        for name, module in old.items():
+            replace_module(meta, name, module)
+    return True

@@ -11,9 +11,9 @@ import numpy as np
 
 from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.channel_schedule import Stairs
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
-from prunekit.pruning.structured.removal_turns import Stairs
 
 TOLERANCE = 0.02  # share of the whole by which a target may be missed without a word
 FINE = 0.005  # beyond it a better mix of steps is looked for

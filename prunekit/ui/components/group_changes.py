@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunekit.formatting import plural
-from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.channel_groups import DIMENSIONS, EXPERTS, HEADS, ChannelGraph, Group
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.unit_kinds import DIMENSIONS, EXPERTS, HEADS
 from prunekit.ui.components import show
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cache import shared

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from prunekit.formatting import plural
-from prunekit.pruning.structured.channel_groups import ChannelGraph
-from prunekit.pruning.structured.unit_kinds import DIMENSIONS, HEADS
+from prunekit.pruning.structured.channel_groups import DIMENSIONS, HEADS, ChannelGraph
 from prunekit.ui.components.group_changes import INSIDE, Shrinking, listed
 
 SIGNS = {
