@@ -104,7 +104,7 @@ def test_what_is_missing_of_runs_is_named_quality_or_sizes():
         return SimpleNamespace(letter=letter, **{"accuracy": object(), "sizes": {}, "earlier": False, **known})
 
     found = SimpleNamespace(quality=SimpleNamespace(title="Accuracy", phrase="accuracy"), split="test", units="texts")
-    sized = picked_runs._lacking(found, [column("A", sizes=None)], DataId("csv:x.csv"))
+    sized = picked_runs._lacking(found, [column("A", sizes=None)], DataId("digits"))
     assert sized == "Sizes of the files of A, whose accuracy is there."
     both = picked_runs._lacking(found, [column("A", accuracy=None), column("B", sizes=None), column("C", earlier=True)], DataId("digits"))
     assert both.startswith("Accuracy on the same test texts of digits, of A and C. Sizes of the files of B")

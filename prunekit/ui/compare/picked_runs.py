@@ -230,8 +230,11 @@ def _lacking(found: Comparison, columns: Sequence[Column], data: DataId) -> str:
     """Say what is missing of which runs: their quality, or only the sizes of their files."""
     judged = [column.letter for column in columns if column.accuracy is None or column.earlier]
     sized = [column.letter for column in columns if column.letter not in judged]
-    said = [f"{found.quality.title} on the same {found.split} {found.units} of {show.plain(data.name)}, of {listed(judged)}"] * bool(judged)
-    said += [f"Sizes of the files of {listed(sized)}, whose {found.quality.phrase} is there"] * bool(sized)
+    said = []
+    if judged:
+        said.append(f"{found.quality.title} on the same {found.split} {found.units} of {show.plain(data.name)}, of {listed(judged)}")
+    if sized:
+        said.append(f"Sizes of the files of {listed(sized)}, whose {found.quality.phrase} is there")
     return f"{'. '.join(said)}."
 
 
