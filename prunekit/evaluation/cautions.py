@@ -152,7 +152,7 @@ def _sensitive(spec: PruneSpec, cuts: Sequence[LayerCut], found: Sensitivity | N
     beyond.sort(reverse=True)
     told = [f"{name} at {percent(removed)} {loses(metric, loss)} alone" for loss, name, removed, _ in beyond[:NAMED]]
     rest = f", and {plural(len(beyond) - NAMED, 'more layer')} lose much" if len(beyond) > NAMED else ""
-    sentence = f"by the stored sensitivity {'; '.join(told)}{rest}"
+    sentence = f"by the stored sensitivity, {'; '.join(told)}{rest}"
     caps = {name: safe for _, name, _, safe in beyond}
     words = f"Take at most {percent(beyond[0][3])} of {beyond[0][1]}" if len(beyond) == 1 else "Stop before the cliff of each of them"
     return Caution("sensitivity", ordinary(sentence), (Choice(ordinary(words), _capped(spec, caps)),))

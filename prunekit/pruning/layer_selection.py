@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -66,10 +66,12 @@ def _check_apart(found: list[JointShare], overrides: dict[str, float]) -> None:
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
 SAME = 5e-3  # of all: a total that overrides of every layer need not match
+OF_THE_ANSWER = "these are the model's outputs"
+"""Why a layer is immovable whose outputs the model returns."""
 CLASSIFIER_REASON = "its outputs are the answer of the model: none of them can go"
 
 
-def protected_layers(model: nn.Module, mode: str, immovable: Collection[str] | None = None) -> dict[str, str]:
+def protected_layers(model: nn.Module, mode: str, immovable: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the layers that are unticked by default, each with the reason.
 
     Parameters
@@ -78,9 +80,9 @@ def protected_layers(model: nn.Module, mode: str, immovable: Collection[str] | N
         Any model.
     mode : {"unstructured", "nm", "structured"}
         Nothing is protected where single weights go. In structured mode the stem (the first layer, if it is a
-        convolution) and the classifier (the last layer, unless outputs of it can go) are.
-    immovable : collection of str, optional
-        Layers no output of which can go, as ``ChannelGraph.immovable`` has them; left out, the last layer counts as one of them.
+        convolution) and whatever gives the answer are: the last layer, unless outputs of it can go, and all heads beside it.
+    immovable : mapping of str to str, optional
+        Layers no output of which can go, with the reason, as ``ChannelGraph.immovable`` has them; left out, the last layer counts as one.
 
     Returns
     -------
@@ -91,17 +93,18 @@ def protected_layers(model: nn.Module, mode: str, immovable: Collection[str] | N
     if mode != "structured" or not layers:
         return {}
     first = {layers[0]: STEM_REASON} if isinstance(owner_of_layer(model, layers[0]), _ConvNd) else {}
-    last = {layers[-1]: CLASSIFIER_REASON} if immovable is None or layers[-1] in immovable else {}
-    return {**first, **last}
+    held = {layers[-1]: OF_THE_ANSWER} if immovable is None else immovable
+    heads = [name for name in layers if name in held and (name == layers[-1] or held[name] == OF_THE_ANSWER)]
+    return {**first, **dict.fromkeys(heads, CLASSIFIER_REASON)}
 
 
-def default_layers(model: nn.Module, mode: str, immovable: Collection[str] | None = None) -> tuple[str, ...]:
+def default_layers(model: nn.Module, mode: str, immovable: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the layers that a setting prunes when it names none: all that are not protected."""
     protected = protected_layers(model, mode, immovable)
     return tuple(name for name in prunable_layers(model) if name not in protected)
 
 
-def chosen_layers(model: nn.Module, spec: PruneSpec, immovable: Collection[str] | None = None) -> tuple[str, ...]:
+def chosen_layers(model: nn.Module, spec: PruneSpec, immovable: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the layers that a setting works on, in order of definition.
 
     A layer with an override is chosen by it, one with a cap alone is not. In structured mode attention that holds its packed rows itself

@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prunekit.config.ids import DataId
 from prunekit.plots.compare_masks import ALL, overlap_caption
 from prunekit.plots.sensitivity import sensitivity_caption
 from prunekit.ui.accuracy import quality_chart
+from prunekit.ui.compare import picked_runs
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import costs
 from prunekit.ui.sensitivity import scan
+from prunekit.ui.shared import measuring
 
 
 def frame(shares, macs):
@@ -94,3 +97,27 @@ def test_pairs_that_agree_alike_are_not_told_apart():
     alike = overlap_caption(pairs(0.9, 0.9))
     assert "most" not in alike
     assert "least" not in alike
+
+
+def test_what_is_missing_of_runs_is_named_quality_or_sizes():
+    def column(letter, **known):
+        return SimpleNamespace(letter=letter, **{"accuracy": object(), "sizes": {}, "earlier": False, **known})
+
+    found = SimpleNamespace(quality=SimpleNamespace(title="Accuracy", phrase="accuracy"), split="test", units="texts")
+    sized = picked_runs._lacking(found, [column("A", sizes=None)], DataId("digits"))
+    assert sized == "Sizes of the files of A, whose accuracy is there."
+    both = picked_runs._lacking(found, [column("A", accuracy=None), column("B", sizes=None), column("C", earlier=True)], DataId("digits"))
+    assert both.startswith("Accuracy on the same test texts of digits, of A and C. Sizes of the files of B")
+
+
+def test_a_waiting_job_says_for_which_one_unless_that_is_somebody_elses(monkeypatch):
+    first, second, third = (SimpleNamespace(title=title, key=title, state="waiting", elsewhere=False) for title in "ABC")
+    board = SimpleNamespace(ahead=lambda key: {"A": [], "B": [first], "C": [first, second]}[key], shows=lambda job: True)
+    monkeypatch.setattr(measuring, "board", lambda: board)
+    assert [measuring.standing(job) for job in (first, second, third)] == [
+        "about to start",
+        "waits for “A”",
+        "waits for “A” and 1 more job",
+    ]
+    board.shows = lambda job: False
+    assert measuring.standing(second) == "waits for a job of somebody else"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,8 @@ class _Export:
         bad = [check for check in checks if not check.agrees and check.name not in {check.name for check in failed.values()}]
         if bad:
             files = {name: file for file, name in NAMES.items()}
-            failed |= {files.get(check.name, LOADER): check for check in bad}  # the weights stay without what opens them
+            gone = {files.get(check.name, LOADER): check for check in bad}  # the weights stay without what opens them
+            failed |= {file: replace(check, file=file) for file, check in gone.items()}
             checks = self._checked(made, forms, failed, notes)
         if not any(check.agrees for check in checks):
             raise ArchiveError(f"no form of this model gives its predictions: {'; '.join(f'{c.file}: {c.sentence}' for c in checks)}")

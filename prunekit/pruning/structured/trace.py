@@ -28,6 +28,7 @@ from prunekit.models.meta_copy import locating, meta_copy
 from prunekit.models.outputs import answers_of
 from prunekit.models.widths import told_elsewhere
 from prunekit.models.wrappers import exact
+from prunekit.pruning.layer_selection import OF_THE_ANSWER
 from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Tracker
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.dry_run import listed, without_which_it_runs
@@ -241,4 +242,4 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     tracker.calls.enter("")
     tracker.pending.seen("", (), outputs, None)
     for tensor in outputs:
-        tracker.freeze(tensor, "these are the model's outputs")
+        tracker.freeze(tensor, OF_THE_ANSWER)

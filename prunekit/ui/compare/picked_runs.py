@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from prunekit.comparison.behaviour import Behaviour
+from prunekit.comparison.columns import Column
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.mask_overlap import ALL
@@ -19,7 +21,7 @@ from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
 from prunekit.experiments.run_list import placed
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import plural
+from prunekit.formatting import listed, plural
 from prunekit.reports.material import Shapes, images_of, said, shapes, split_of
 from prunekit.reports.pictures import View
 from prunekit.ui.classroom import rules
@@ -204,7 +206,7 @@ def _measure(found: Comparison, store: RunStore, data: DataId) -> None:
 def missing(now: Settings, found: Comparison, store: RunStore) -> None:
     """Offer to measure what is missing, and show how far that is."""
     key, gone = fill_key(found), {column.run.id for column in found.all if column.gone}
-    lacking = [column.letter for column in found.all if column.run.id in set(found.missing) - gone]
+    lacking = [column for column in found.all if column.run.id in set(found.missing) - gone]
     job = board().get(key)
     if job is not None and job.warning:
         st.warning(show.plain(job.warning), icon=":material/link_off:")
@@ -220,11 +222,20 @@ def missing(now: Settings, found: Comparison, store: RunStore) -> None:
             st.button(
                 "Measure what is missing", key="fill", type="primary", icon=":material/speed:", on_click=_measure, args=(found, store, data)
             )
-            st.caption(
-                f"{found.quality.title} on the same {found.split} {found.units} of {show.plain(data.name)}, or sizes, of "
-                f"{', '.join(lacking)}."
-            )
+            st.caption(_lacking(found, lacking, data))
     measuring.panel(key)
+
+
+def _lacking(found: Comparison, columns: Sequence[Column], data: DataId) -> str:
+    """Say what is missing of which runs: their quality, or only the sizes of their files."""
+    judged = [column.letter for column in columns if column.accuracy is None or column.earlier]
+    sized = [column.letter for column in columns if column.letter not in judged]
+    said = []
+    if judged:
+        said.append(f"{found.quality.title} on the same {found.split} {found.units} of {show.plain(data.name)}, of {listed(judged)}")
+    if sized:
+        said.append(f"Sizes of the files of {listed(sized)}, whose {found.quality.phrase} is there")
+    return f"{'. '.join(said)}."
 
 
 def predict_key(found: Comparison) -> str:

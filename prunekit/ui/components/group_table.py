@@ -20,6 +20,7 @@ from prunekit.ui.state.layer_choice import Edits, ticked_places
 from prunekit.ui.state.settings import Settings
 
 OVERRIDE = "A fixed share for this group; the others make up the total. Empty: none."
+UNITS = "Of attention that can lose both: its heads × the dimensions within each head, the same in all of them."
 TOGETHER = "{} with the same number here lose that share together; the scope says which of them gives what. Empty: none."
 
 
@@ -54,7 +55,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         "tick": column.CheckboxColumn("Prune", width=65, pinned=True),
         "group": column.TextColumn("Layers that shrink together", width=220, pinned=True),
         "tied": column.TextColumn("Tied by", width=110),
-        "units": column.TextColumn("What stays", width=160),
+        "units": column.TextColumn("What stays", width=160, help=UNITS),
         "removed": show.share("Removed", width=100),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=95, help=OVERRIDE),
         "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=95, help=TOGETHER.format("Groups")),

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.errors import PrunekitError
-from prunekit.formatting import shape
+from prunekit.formatting import listed, shape
 from prunekit.ui.components import block_table, group_table, left_out, show
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
@@ -142,7 +142,10 @@ def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
     if now.mode == "unstructured":
         return f"{_who(now, source)} take part. {NORMS} An override fixes one layer's share, a cap limits it; the others make up the total."
     names = model_cache.layer_frame(source)["name"]
-    why = "".join(f" **{names[place]}** is unticked by default: {reason}." for place, reason in reasons.items())
+    each: dict[str, list[str]] = {}
+    for place, reason in reasons.items():
+        each.setdefault(reason, []).append(f"**{names[place]}**")
+    why = "".join(f" {listed(which, 6, 'layer')} {'are' if which[1:] else 'is'} unticked by default: {why}." for why, which in each.items())
     return "Layers that shrink together are ticked and overridden together." + why + " " + NORMS
 
 

@@ -106,9 +106,9 @@ def export(run: Run, store: RunStore) -> None:
         _checks(found)
     elif job is None or not job.active:
         st.caption(
-            "The archive holds the weights (safetensors), the recipe, ONNX, torch.export, a `load.py` that rebuilds the model without "
-            "prunekit, and the measured figures. Before you can download it, every form is opened in a fresh process that cannot import "
-            "prunekit, and must give the same predictions."
+            "The archive holds the weights (safetensors), the recipe and the measured figures, and as far as the model lets itself be "
+            "written so ONNX, torch.export, and a `load.py` that rebuilds it without prunekit. Before you can download it, every form is "
+            "opened in a fresh process that cannot import prunekit; one that does not give the same predictions is left out, and said."
         )
 
 

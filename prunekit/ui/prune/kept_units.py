@@ -29,7 +29,11 @@ UNITS = {
     "head dimensions": ("dimension", "dimensions of each head"),
     "experts": ("expert", "experts"),
 }
-SHORT = {**{name: many for name, (_, many) in UNITS.items()}, "head dimensions": "of each head"}
+SHORT = {**{name: many for name, (_, many) in UNITS.items()}, "head dimensions": "dimensions"}
+HEADS = (
+    "Attention has two rows: which of its heads stay, and which dimensions stay within each head, the same in all of them, so that heads "
+    "stay equally wide."
+)
 MOST_SHOWN = 160  # characters of one list in the table
 HIGH = 350  # pixels: a longer table scrolls
 
@@ -88,6 +92,8 @@ def _body(loaded: Loaded, plan: Plan) -> None:
     rows = stays(plan)
     picked = _table(rows)
     left, right = st.columns([2, 1], gap="medium")
+    if {row.unit for row in rows} & {"heads", "head dimensions"}:
+        st.caption(HEADS)
     with left:
         _copy(rows, picked)
     with right:

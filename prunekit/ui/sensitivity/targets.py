@@ -85,7 +85,7 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     costs, metric = {layer.name: layer for layer in found.layers}, alike(found.dense.metric, found.dense.value)
     frame = pd.DataFrame(
         [
-            (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, t.reason)
+            (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, _why(t.reason))
             for t in suggestion.targets
         ],
         columns=["layer", "remove", "measured", "drop", "params", "reason"],
@@ -115,6 +115,11 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     ):  # fmt: skip
         adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
         st.switch_page(routes.page("prune"))
+
+
+def _why(reason: str) -> str:
+    """Return what the next step would cost: what this one costs stands in columns of its own, and a cell cuts long words off."""
+    return reason.partition("; ")[2] or reason
 
 
 def _lost(metric: Metric, loss: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ def graph(source: Source) -> pruning.ChannelGraph:
     return pruning.tried(loaded.model, pruning.trace(loaded.model, loaded.input_shape))
 
 
-def immovable(source: Source, mode: str) -> Collection[str] | None:
+def immovable(source: Source, mode: str) -> Mapping[str, str] | None:
     """Return the layers no output of which can go; None where that is not known, or does not matter."""
     if mode != "structured":
         return None
