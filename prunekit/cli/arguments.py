@@ -24,6 +24,7 @@ from prunekit.experiments.home import store
 from prunekit.experiments.store import RunStore
 from prunekit.models.guesses import guesses
 from prunekit.models.hugging_face import Pooled, outputs_for
+from prunekit.models.hugging_face_files import COPIES
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
 from prunekit.models.layers import prunable_layers
@@ -33,13 +34,13 @@ from prunekit.tasks.input_form import form_of_data
 NO_DATA = "none"
 
 
-def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
-    """Load the model that was named."""
+def model_of(args: argparse.Namespace, copies: float = COPIES) -> tuple[ModelId, nn.Module]:
+    """Load the model that was named, where its weights fit into memory so many times."""
     model_id = ModelId(args.model, **given(args, ModelId))
-    model = load_model(model_id)
+    model = load_model(model_id, copies=copies)
     if isinstance(model, Pooled) and not model.asked and (outputs := outputs_for(model, data_of(args, model))):
         model_id = replace(model_id, outputs=outputs)
-        model = load_model(model_id)
+        model = load_model(model_id, copies=copies)
     return model_id, model
 
 
@@ -94,12 +95,16 @@ def guess_lines(found: dict[str, Any]) -> list[str]:
     return [f"! {sentence}" for sentence in (found["chance"], *found["guesses"]) if sentence]
 
 
-def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
-    """Return the pruning setting; names of layers are checked by the core."""
+def mode_of(args: argparse.Namespace) -> str:
+    """Return the mode that was asked for, or that other flags speak for."""
     own = given(args, PruneSpec)
     usual = "structured" if own.get("rows") or own.get("row_shares") else "unstructured"
-    mode = args.mode or (usual if args.pattern is None else "nm")
-    spec = PruneSpec(**{**own, "mode": mode, **change})
+    return str(args.mode or (usual if args.pattern is None else "nm"))
+
+
+def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
+    """Return the pruning setting; names of layers are checked by the core."""
+    spec = PruneSpec(**{**given(args, PruneSpec), "mode": mode_of(args), **change})
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
     return spec

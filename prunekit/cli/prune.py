@@ -17,6 +17,7 @@ from prunekit.cli.arguments import (
     data_of,
     guess_lines,
     guess_notes,
+    mode_of,
     model_of,
     progress_to,
     say,
@@ -49,6 +50,7 @@ from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.hugging_face_export import pruned_config
+from prunekit.models.hugging_face_files import CONSUMED, COPIES
 from prunekit.models.info import info
 from prunekit.models.layers import outputs_of
 from prunekit.tasks.input_form import noted
@@ -73,14 +75,15 @@ def prune(args: argparse.Namespace) -> str:
 
 def _made(args: argparse.Namespace, logged: Logged) -> str:
     """Prune, measure and write."""
-    model_id, model = model_of(args)
+    recovery = recovery_of(args)
+    # a large model of which only weights go is measured first and then used up, unless its dense form is needed again: no copy beside it
+    alone = mode_of(args) != "structured" and not (recovery.active or args.save or args.name)
+    model_id, model = model_of(args, CONSUMED if alone else COPIES)
     args.scope = "uniform" if args.uniform else args.scope
     spec = spec_of(args, model)
-    recovery = recovery_of(args)
     data = data_of(args, model)
     progress = progress_to(sys.stderr)
-    # a large model of which only weights go is measured first and then used up, unless its dense form is needed again: no copy beside it
-    once = spec.mode != "structured" and not (recovery.active or args.save or args.name) and file_bytes(model) >= LARGE
+    once = alone and file_bytes(model) >= LARGE
     known: dict[str, Any] = {}
     if once:
         known["baseline"] = None if data is None else evaluate(model, data.test, progress=progress.step(0, 2))

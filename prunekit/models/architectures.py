@@ -18,6 +18,7 @@ from prunekit.local_code.local_imports import LOCK
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.hugging_face import PREFIX as HUGGING_FACE
 from prunekit.models.hugging_face import build_hugging_face, transformers_package
+from prunekit.models.hugging_face_files import COPIES
 from prunekit.models.info import ModelInfo, described, remember
 from prunekit.models.meta_copy import check_shaped, copied
 from prunekit.models.outputs import Choice, note
@@ -46,7 +47,7 @@ def is_named(name: str) -> bool:
     return name in SAMPLES or name in FOLDERS or name.startswith((PREFIX, TIMM, HUGGING_FACE)) or is_factory(name)
 
 
-def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
+def build(model_id: ModelId, state: State | None, copies: float = COPIES) -> tuple[nn.Module, ModelInfo]:
     """Return the module that ``model_id`` names, before ``state`` is loaded into it, and what is known of it."""
     name = model_id.name
     if model_id.pretrained and not name.startswith(PREFIX):
@@ -61,7 +62,7 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         model = _seeded(lambda: build_timm(name))
         return model, timm_info(model_id, model)
     if name.startswith(HUGGING_FACE):
-        return _seeded(lambda: build_hugging_face(model_id, state))
+        return _seeded(lambda: build_hugging_face(model_id, state, copies))
     if is_factory(name):
         return _own(model_id)
     known = [*SAMPLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from prunekit.config.ids import ModelId
 from prunekit.errors import CheckpointError, ModelError
 from prunekit.models.checkpoints import State
-from prunekit.models.hugging_face_files import PREFIX, checked, folder_of
+from prunekit.models.hugging_face_files import COPIES, PREFIX, checked, folder_of
 from prunekit.models.info import ModelInfo
 from prunekit.models.running import classes_of
 from prunekit.tasks.batch import Batch
@@ -71,15 +72,15 @@ class Words:
         return str(self.tokeniser.decode([int(each) for each in ids]))
 
 
-def build_hugging_face(model_id: ModelId, state: State | None = None) -> tuple[nn.Module, ModelInfo]:
+def build_hugging_face(model_id: ModelId, state: State | None = None, copies: float = COPIES) -> tuple[nn.Module, ModelInfo]:
     """Return a model of a folder or a repository with its weights in the precision that they are kept in, and what is known of it.
 
     Its class is that of its configuration, or the one that the task asks for: with a head for classes, with one for the next token, or
     else an encoder with a pooled head of one linear layer. Nothing in the folder is run.
     """
     transformers = transformers_package()
-    folder = folder_of(model_id.name)
-    config = checked(folder, model_id.name)
+    folder = folder_of(model_id.name, copies)
+    config = checked(folder, model_id.name, copies)
     task, auto = _kind(config, model_id.task)
     model, lacking = _opened(transformers, auto, folder)
     if auto == "AutoModel":
@@ -134,13 +135,15 @@ def _opened(transformers: Any, auto: str, folder: Path) -> tuple[nn.Module, set[
             local_files_only=True,
             dtype="auto",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told, and refused below
         )
     except Exception as error:  # whatever a damaged or unknown folder makes it trip over
-        line = " ".join(str(error).split())[:240] or type(error).__name__
+        line = shorten(str(error), 240, placeholder=" ...").rstrip(".") or type(error).__name__
         raise CheckpointError(f"transformers cannot open {folder}: {line}. Name a folder that save_pretrained wrote") from error
-    if told.get("mismatched_keys"):
+    if other := sorted(each if isinstance(each, str) else str(each[0]) for each in told.get("mismatched_keys") or ()):
         raise CheckpointError(
-            f"{folder} has weights of another shape than its configuration says: {sorted(map(str, told['mismatched_keys']))[0]}"
+            f"{folder} has weights of another shape than its configuration says, {other[0]} the first: put the config.json beside "
+            "them that they were saved with"
         )
     return model, set(told.get("missing_keys") or ())
 

@@ -17,11 +17,11 @@ TOLD = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".h5", ".msgpack")
 WANTED = ("*.json", WEIGHTS, "*.txt", "*.model")
 """What is downloaded of a repository: never code, never a pickle."""
-COPIES = 2.2
-"""Of the weights, how many times they are held at once: the dense model, a pruned copy, and what one layer takes."""
+COPIES, CONSUMED = 2.2, 1.7
+"""How many times weights are held at once: by the dense model, a pruned copy and what one layer takes; by a model that is used up."""
 
 
-def folder_of(name: str) -> Path:
+def folder_of(name: str, copies: float = COPIES) -> Path:
     """Return the folder that ``hf:FOLDER_OR_ID`` names; what has an id is downloaded where it is not kept yet."""
     asked = name.removeprefix(PREFIX)
     folder = Path(asked).expanduser()
@@ -39,7 +39,7 @@ def folder_of(name: str) -> Path:
             sizes = [file.size or 0 for file in told if file.rfilename.endswith(WEIGHTS.removeprefix("*"))]
             if not sizes:
                 raise CheckpointError(f"the repository {asked} has no weights in safetensors, and nothing else is opened: choose another")
-            _check_memory(sum(sizes), name)
+            _check_memory(sum(sizes), name, copies)
             return Path(snapshot_download(asked, allow_patterns=list(WANTED)))
         except PrunekitError:
             raise
@@ -51,7 +51,7 @@ def folder_of(name: str) -> Path:
             ) from None
 
 
-def checked(folder: Path, name: str) -> dict[str, Any]:
+def checked(folder: Path, name: str, copies: float = COPIES) -> dict[str, Any]:
     """Return what the configuration in a folder says, where the folder is safe to open and its weights fit into memory."""
     told = {file: _json(folder / file) for file in TOLD if (folder / file).is_file()}
     if CONFIG not in told:
@@ -71,7 +71,7 @@ def checked(folder: Path, name: str) -> dict[str, Any]:
         )
     if not weights:
         raise CheckpointError(f"{folder} has a {CONFIG} and no weights: put model.safetensors beside it, or name a folder that has them")
-    _check_memory(sum(path.stat().st_size for path in weights), name)
+    _check_memory(sum(path.stat().st_size for path in weights), name, copies)
     return told[CONFIG]
 
 
@@ -86,12 +86,13 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _check_memory(weights: int, name: str) -> None:
-    """Raise unless a model and a pruned copy of it fit into the memory that is free."""
+def _check_memory(weights: int, name: str, copies: float) -> None:
+    """Raise unless a model fits into the memory that is free as many times as it is to be held."""
     free = psutil.virtual_memory().available
-    if weights * COPIES > free:
+    if weights * copies > free:
+        beside = "to open it and prune it as it is" if copies < COPIES else "with a pruned copy beside them"
         raise ModelError(
-            f"{name} holds {size(weights)} of weights; with a pruned copy beside them {size(weights * COPIES)} are needed and {size(free)} "
-            f"are free. What fits has at most {size(free / COPIES)} of weights: {free / COPIES / 2e9:.1f} billion parameters of 16 bits, "
-            f"or {free / COPIES / 4e9:.1f} billion of 32"
+            f"{name} holds {size(weights)} of weights; {beside} {size(weights * copies)} are needed and {size(free)} "
+            f"are free. What fits has at most {size(free / copies)} of weights: {free / copies / 2e9:.1f} billion parameters of 16 bits, "
+            f"or {free / copies / 4e9:.1f} billion of 32"
         )

@@ -2,6 +2,7 @@
 
 import json
 
+import psutil
 import pytest
 
 from tests import hf_folders
@@ -28,3 +29,11 @@ def test_what_was_pruned_evenly_is_exported_as_a_folder_of_its_own(folder, tmp_p
 
 def test_what_a_configuration_cannot_say_is_refused_by_uniform(folder, refused):
     assert "configuration of BertForSequenceClassification cannot say" in refused("prune", folder, *EVEN)
+
+
+def test_memory_is_asked_for_as_many_copies_as_a_setting_holds(folder, refused, monkeypatch):
+    free = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    assert "prune it as it is" in refused("prune", folder, "--sparsity", "0.5")
+    for more in (EVEN, ("--sparsity", "0.5", "--name", "kept")):
+        assert "with a pruned copy beside them" in refused("prune", folder, *more)
