@@ -12,7 +12,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError
 from prunekit.models.layers import prunable_layers
 from prunekit.pruning import masked_reference
-from prunekit.pruning.proof import prove
+from prunekit.pruning.proof import TOLERANCE, prove
 from prunekit.pruning.structured import grouping
 from prunekit.pruning.structured import trace as seeing
 from prunekit.pruning.structured.grouping import trace
@@ -108,9 +108,11 @@ def test_a_mask_of_a_random_network_that_is_shifted_by_one_fails_the_proof(net, 
         wrong.__dict__["masks"] = {**plan.masks, hit: shifts[hit]}
         return shrink(model, wrong)
 
-    assert not any(fails(net, removal, batch=8, seed=draw) for draw in range(3))
-    # behind one unit of one layer little of another may be left on one draw of weights
-    assert "numbers" in (fails(net, removal, surgery=shifted, batch=8, seed=draw) for draw in range(40))
+    right = max(prove(net, removal, batch=8, seed=draw).max_relative_error for draw in range(3))
+    assert right < TOLERANCE
+    # behind single units of several layers so little of it may be left that it is within what is allowed, and told
+    least = min(TOLERANCE, 20 * max(right, 1e-8))
+    assert any(prove(net, removal, surgery=shifted, batch=8, seed=draw).max_relative_error > least for draw in range(40))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
