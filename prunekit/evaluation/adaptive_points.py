@@ -7,7 +7,7 @@ dent in it does not go unseen for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,24 +34,6 @@ def _checked(xs: ArrayLike, ys: ArrayLike) -> tuple[Floats, Floats]:
         raise PrunekitError("two points have the same sparsity: give each sparsity once")
     order = np.argsort(x)
     return x[order], y[order]
-
-
-def curve(xs: ArrayLike, ys: ArrayLike) -> Callable[[ArrayLike], Floats]:
-    """Return the curve through measured points: smooth, and never beyond its neighbours between two of them.
-
-    ``xs``, ``ys`` [n]: sparsities, all different, in any order, and accuracies, fractions in 0..1. Outside
-    the measured range it stays at the value of the nearest point. Fritsch and Butland 1984, A method for constructing local monotone
-    piecewise cubic interpolants (PCHIP), SIAM J. Sci. Stat. Comput. 5.
-    """
-    x, y = _checked(xs, ys)
-    if not x.size:
-        raise PrunekitError("there is no point to draw a curve through: measure at least one")
-    if x.size == 1:
-        return lambda at: np.full(np.shape(np.asarray(at, float)), y[0])
-    from scipy.interpolate import PchipInterpolator  # noqa: PLC0415 (slow to import, and the process that times models has no use for it)
-
-    through = PchipInterpolator(x, y)
-    return lambda at: np.asarray(through(np.clip(np.asarray(at, float), x[0], x[-1])), float)
 
 
 def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LOW, high: float = HIGH) -> float | None:
@@ -86,24 +68,3 @@ def standard_error(accuracies: Sequence[Evaluation]) -> float:
         return max((width / (2 * Z95) for a in accuracies if np.isfinite(width := a.high - a.low)), default=0.0)
     shares = ((a.value * a.n + 1) / (a.n + 2) for a in accuracies)
     return max((float(np.sqrt(p * (1 - p) / (a.n + 2))) for p, a in zip(shares, accuracies, strict=True)), default=0.0)
-
-
-def choose(
-    measure: Callable[[float], Evaluation],
-    evaluations: int = EVALUATIONS,
-    *,
-    low: float = LOW,
-    high: float = HIGH,
-    known: Mapping[float, Evaluation] | None = None,
-) -> dict[float, Evaluation]:
-    """Measure where it tells most; fewer points than asked for only where the grid has no more."""
-    if evaluations < 2:
-        raise PrunekitError(f"a curve needs at least 2 evaluations; got {evaluations!r}")
-    points = dict(known or {})
-    while len(points) < evaluations:
-        found = list(points.values())
-        at = next_point(list(points), [a.value for a in found], standard_error(found), low, high)
-        if at is None:
-            break
-        points[at] = measure(at)
-    return dict(sorted(points.items()))

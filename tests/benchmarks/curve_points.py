@@ -14,16 +14,34 @@ import argparse
 import time
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
-from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, choose, curve
+from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, LOW, next_point, standard_error
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import sweep
 from prunekit.models.load import load_model
 
 MODELS = "mnist_lenet5,cifar10_resnet20,cifar10_mobilenetv2"
 GRID = np.linspace(0, 0.98, 50)
+
+
+def choose(measure, evaluations=EVALUATIONS, *, low=LOW, high=HIGH, known=()) -> dict[float, Evaluation]:
+    """Measure where it tells most, what is known aside; fewer points than asked for only where the grid has no more."""
+    points = dict(known)
+    while len(points) < evaluations:
+        found = list(points.values())
+        at = next_point(list(points), [a.value for a in found], standard_error(found), low, high)
+        if at is None:
+            break
+        points[at] = measure(at)
+    return dict(sorted(points.items()))
+
+
+def drawn(xs, ys):
+    """Return the curve through ascending points at `GRID`: monotone between two of them (Fritsch and Butland, 1984)."""
+    return PchipInterpolator(xs, ys)(np.clip(GRID, xs[0], xs[-1]))
 
 
 class Measured:
@@ -69,8 +87,7 @@ class _Kept:
 
 def distance(measured: Measured, points: list[float]) -> tuple[float, float]:
     """Return mean and worst distance of the curve through some points from the grid, in points of accuracy."""
-    drawn = curve(points, [measured.known[s].value for s in points])(GRID)
-    off = 100 * np.abs(drawn - [measured.known[float(s)].value for s in GRID])
+    off = 100 * np.abs(drawn(points, [measured.known[s].value for s in points]) - [measured.known[float(s)].value for s in GRID])
     return float(off.mean()), float(off.max())
 
 

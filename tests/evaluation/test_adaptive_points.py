@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, STEP, choose, curve, next_point, standard_error
+from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, STEP, next_point, standard_error
 from prunekit.evaluation.quality import Evaluation, accuracy_of
+from tests.benchmarks.curve_points import GRID, choose, drawn
 
-GRID = np.linspace(0, 0.98, 50)
 points = st.dictionaries(st.integers(0, 990), st.floats(0, 1), min_size=1, max_size=15)
 
 
@@ -26,8 +26,7 @@ def measured(truth: Callable[[float], float], n: int = 10_000) -> Callable[[floa
 
 
 def off(found: dict[float, Evaluation], truth: Callable[[float], float]) -> np.ndarray:
-    drawn = curve(list(found), [a.value for a in found.values()])(GRID)
-    return np.abs(drawn - [truth(s) for s in GRID])
+    return np.abs(drawn(list(found), [a.value for a in found.values()]) - [truth(s) for s in GRID])
 
 
 @given(st.floats(0.2, 0.97), st.floats(0.004, 0.12))
@@ -103,19 +102,6 @@ def test_what_is_known_is_not_measured_again() -> None:
         assert choose(truth, known={s: truth(s) for s in order[:n]}) == whole
 
 
-@given(points)
-def test_the_drawn_curve_passes_through_its_points_and_never_beyond_them(known: dict[int, float]) -> None:
-    xs, ys = np.array(sorted(known)) / 1000, np.array([known[k] for k in sorted(known)])
-    drawn = curve(xs[::-1], ys[::-1])
-    assert np.allclose(drawn(xs), ys)
-    fine = np.linspace(-0.1, 1, 300)
-    left = np.clip(np.searchsorted(xs, fine, side="right") - 1, 0, len(xs) - 1)
-    right = np.clip(np.searchsorted(xs, fine), 0, len(xs) - 1)
-    low, high = np.minimum(ys[left], ys[right]), np.maximum(ys[left], ys[right])
-    assert (drawn(fine) >= low - 1e-9).all()
-    assert (drawn(fine) <= high + 1e-9).all()
-
-
 def test_the_standard_error_is_the_binomial_one() -> None:
     assert standard_error([accuracy_of(np.arange(10_000) < 5000)]) == pytest.approx(0.005, rel=0.001)
     assert standard_error([]) == 0
@@ -123,15 +109,11 @@ def test_the_standard_error_is_the_binomial_one() -> None:
 
 
 def test_what_makes_no_curve_is_refused() -> None:
-    with pytest.raises(PrunekitError, match="no point"):
-        curve([], [])
     with pytest.raises(PrunekitError, match="once"):
-        curve([0.5, 0.5], [0.9, 0.8])
+        next_point([0.5, 0.5], [0.9, 0.8])
     with pytest.raises(PrunekitError, match="as many"):
         next_point([0.1], [])
     with pytest.raises(PrunekitError, match="low < high"):
         next_point([], [], 0.0, 0.5, 0.5)
     with pytest.raises(PrunekitError, match="noise"):
         next_point([], [], float("nan"))
-    with pytest.raises(PrunekitError, match="at least 2"):
-        choose(measured(cliff(0.5, 0.1)), 1)

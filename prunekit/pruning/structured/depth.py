@@ -1,26 +1,33 @@
-"""Which residual blocks go as a whole, and what of the couplings is left for channels then."""
+"""Which residual blocks go as a whole, by score or by influence, and what of the couplings is left for channels then."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
+from prunekit.criteria.samples import mixed, run_in_parts
 from prunekit.criteria.scoring import channel_scores
-from prunekit.errors import PruningError, one_of
-from prunekit.models.layers import weight_of
+from prunekit.criteria.scoring_copy import headless_copy
+from prunekit.errors import DataError, PruningError, one_of
+from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.running import task_of
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.residual_blocks import Block
-from prunekit.pruning.whole_layers import block_influence, least_influential
+from prunekit.pruning.unstructured.chain import find_chain, first_tensor
+from prunekit.tasks.batches import batches_of
 
 Scores = NDArray[np.float64]
 
@@ -134,3 +141,55 @@ def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, 
 def _atoms(graph: ChannelGraph, names: tuple[str, ...]) -> Ids:
     """Return the removable units of some layers."""
     return np.concatenate([np.zeros(0, np.int64), *(graph.incidence[name][1] for name in names)])
+
+
+def block_influence(
+    model: nn.Module, data: Any, *, samples: int = 512, seed: int = 0, blocks: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Return by how much each block turns what enters it: one minus the mean cosine of its input and its output.
+
+    Men et al. 2024, ShortGPT: Layers in Large Language Models are More Redundant Than You Expect; arXiv:2403.03853.
+
+    Block to influence; 0 for one that changes nothing but the length. The cosine is that of all features at one place of one sample: the
+    channels of a picture, the last axis of anything else.
+    """
+    if data is None:
+        raise DataError("block influence looks at training data: pass data=..., or name the blocks that go")
+    split, own = mixed(data, samples, seed), headless_copy(model, ())
+    task = task_of(model, split)
+    if blocks is None:
+        with torch.no_grad():
+            blocks = find_chain(own, prunable_layers(own), task, next(batches_of(split, 2))).blocks
+        if not blocks:
+            raise PruningError("this model has no blocks that follow each other, each on what the one before gives: no layer can go whole")
+    total, seen = dict.fromkeys(blocks, 0.0), dict.fromkeys(blocks, 0)
+
+    entered: dict[str, Tensor] = {}
+
+    def watch(name: str, block: nn.Module) -> tuple[Any, Any]:
+        axis = 1 if any(isinstance(each, (nn.Conv2d, nn.Conv3d)) for each in block.modules()) else -1
+
+        def note(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            entered[name] = args[0].clone()  # the block may write to it
+
+        def compare(_module: nn.Module, _args: Any, out: Any) -> None:
+            cosine = nn.functional.cosine_similarity(entered.pop(name).float(), first_tensor(out).float(), dim=axis)
+            total[name] += float(cosine.double().sum())
+            seen[name] += cosine.numel()
+
+        return block.register_forward_pre_hook(note), block.register_forward_hook(compare)
+
+    handles = [handle for name in blocks for handle in watch(name, own.get_submodule(name))]
+    try:
+        with torch.no_grad():
+            run_in_parts(split, partial(task.forward, own))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: 1 - total[name] / max(seen[name], 1) for name in blocks}
+
+
+def least_influential(influence: dict[str, float], count: int) -> tuple[str, ...]:
+    """Return so many blocks of the least influence, in order; of equals the later ones."""
+    ranked = sorted(reversed(list(influence)), key=lambda name: influence[name])
+    return tuple(name for name in influence if name in ranked[:count])
