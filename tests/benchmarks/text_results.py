@@ -70,7 +70,8 @@ def language(found: dict[str, Any]) -> str:
     said.append(
         "Where weights are equal (they come of 4 bits) ours takes the first by index and the reference what `topk` gives; that is the "
         "difference by magnitude. Memory is the most that the process held while it pruned, less what it held before it opened the model: "
-        "a copy beside the dense model, or the model itself (`prune(..., consume=True)`)."
+        "a copy beside the dense model, or the model itself (`prune(..., consume=True)`). Magnitude and Wanda read the same on another "
+        "machine (AVX-512), to 0.01; SparseGPT follows the rounding: at 2:4 ours read 44.72 there and the unchanged reference 42.84."
     )
     return "### SmolLM2-135M: single weights, perplexity on Python's documentation topics\n\n" + "\n".join(said)
 

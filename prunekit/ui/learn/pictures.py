@@ -179,13 +179,17 @@ def _closing(answer: Answer) -> list[Drawn]:
     numbers, dark = answer.numbers, show.dark()
     caption = f"{percent(numbers['share'])} can go. The band is what {numbers['names']:.0f} names leave open (95 %); "
     caption += "dotted: what was asked for."
-    widths = answer.frames["widths"]
+    curve, widths = answer.frames["curve"], answer.frames["widths"]
+    worse = curve[(curve.share < numbers["share"]) & (curve.closed < numbers["least"])]
+    if len(worse):
+        least = worse.loc[worse.closed.idxmin()]
+        caption += f" Not all larger networks close as many: with {percent(least.share)} gone it is {percent(least.closed)}."
     bars = pd.DataFrame({"name": widths["name"], "gone": widths.before - widths.after, "all": widths.before, "requested": np.nan})
     bars = bars.assign(removed=bars["gone"] / bars["all"], ticked=True)
     left = ", ".join(f"{row.name}: {row.after} of {row.before}" for row in widths.itertuples(index=False))
     strip = _numbered(answer.frames["strip"])
     return [
-        (lessons_measured.closed_names(answer.frames["curve"], numbers["share"], numbers["least"], dark=dark), caption),
+        (lessons_measured.closed_names(curve, numbers["share"], numbers["least"], dark=dark), caption),
         (by_layer(bars, what="channels", dark=dark), f"What is left of the width of each part. {left}."),
         (head_strip(strip, dark=dark), head_strip_caption(strip)),
     ]
