@@ -48,3 +48,9 @@ def test_it_is_one_figure_on_every_page_and_outlives_the_server(tab, own, page, 
     assert again.metric("R²").value == value and "not measured" not in again.text
     shown = again.go("export").text
     assert "quality not measured" not in shown and "R²" in shown
+
+
+def test_pages_that_choose_by_validation_say_where_it_comes_from(tab, own):
+    one = tab(model="sums.py:net")
+    for page in ("sensitivity", "accuracy", "recover", "find"):
+        assert "Validation is taken from the training samples" in one.go(page).text, page

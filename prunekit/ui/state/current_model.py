@@ -56,10 +56,15 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
 
 
 def judged_data_in_use(now: Settings, loaded: Loaded) -> tuple[Data, Task]:
-    """Return the data and the task that judges the model on them; stop the page after saying why there are none."""
+    """Return the data and the task that judges the model on them; stop the page after saying why there are none.
+
+    What there is to know of the samples that choose is said here: these pages show figures on them.
+    """
     data = data_in_use(now, loaded)
     if data is None:
         st.stop()
+    if data.note:
+        st.caption(data.note)
     with show.plain_errors():
         return data, resolve(loaded.model, data)
     raise AssertionError("an error stops the page")
