@@ -146,11 +146,13 @@ def _sensitive(spec: PruneSpec, cuts: Sequence[LayerCut], found: Sensitivity | N
         loss = float(np.interp(removed, curve.sparsities, curve.drops))
         if loss > limit and removed > 0:
             safe = float(curve.sparsities[curve.drops <= limit].max())
-            beyond.append((loss, members[curve.name][0], removed, safe))
+            most = float(curve.sparsities[-1])  # a curve says nothing beyond its last point
+            at = percent(removed) if removed <= most else f"{percent(removed)} (at {percent(most)}, the most that was measured)"
+            beyond.append((loss, members[curve.name][0], at, safe))
     if not beyond:
         return None
     beyond.sort(reverse=True)
-    told = [f"{name} at {percent(removed)} {loses(metric, loss)} alone" for loss, name, removed, _ in beyond[:NAMED]]
+    told = [f"{name} at {at} {loses(metric, loss)} alone" for loss, name, at, _ in beyond[:NAMED]]
     rest = f", and {plural(len(beyond) - NAMED, 'more layer')} lose much" if len(beyond) > NAMED else ""
     sentence = f"by the stored sensitivity, {'; '.join(told)}{rest}"
     caps = {name: safe for _, name, _, safe in beyond}

@@ -140,13 +140,14 @@ def test_the_layer_that_costs_nothing_goes_first_and_each_says_why() -> None:
     assert targets["dear"].sparsity < 0.01
     assert targets["fair"].sparsity == pytest.approx(0.5)
     assert targets["fair"].reason == "costs 2.0 points; 70 % would cost 10.0 points"
+    assert targets["fair"].ahead == "70 % would cost 10.0 points"
 
 
 def test_a_layer_that_stays_whole_says_what_the_first_step_would_cost() -> None:
     found = table(layer("free", [0.9] * 5), layer("dear", [0.6, 0.5, 0.4, 0.3, 0.2]))
     target = suggest(found, drop=0.0, totals=totals(found)).targets[1]
     assert target.sparsity == 0
-    assert target.reason == "stays whole: 10 % would cost 30.0 points"
+    assert target.reason == "stays whole: 10 % would cost 30.0 points" == target.ahead
 
 
 def test_what_a_target_costs_and_what_was_measured_there_both_carry_their_words() -> None:

@@ -62,7 +62,7 @@ def labels(one):
 def test_prune_says_of_how_much_of_the_model_a_share_is(tab, positioned):
     one = tab("prune", model=positioned, data="none", sparsity="50")
     assert "50.0\u202f% of all 120 prunable weights are zero" in one.text
-    assert "2.8\u202f% of all 2.14\u202fk parameters are zero; 93.4\u202f% of them take no part" in one.text
+    assert "2.8\u202f% of all 2.14\u202fk parameters are zero. What takes no part, listed below, holds 93.4\u202f% of all." in one.text
     assert "What takes no part: 1 module, 93.4\u202f% of all parameters" in labels(one)
     listed = one.table("why")
     assert list(listed["module"]) == ["place"]

@@ -40,7 +40,10 @@ def test_blocks_unfold_and_every_layer_is_drawn(tab):
 
 def test_boxes_take_the_share_that_the_setting_removes_and_the_table_says_the_same(tab):
     page = opened(tab)
-    page.set("graph_by", graph.SPARSITY).set("graph_show", "Table")
+    page.set("graph_by", graph.SPARSITY)
+    page.app.session_state[f"table_{graph.CHART}"] = True
+    page.app.run()
+    page.check()
     frame = next(each.value for each in page.app.dataframe if "Weights removed" in each.value)
     loaded = model_cache.load(Source("shakespeare_gpt"))
     flow, _ = graph._flow(loaded.source)

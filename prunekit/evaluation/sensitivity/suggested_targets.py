@@ -48,6 +48,11 @@ class LayerTarget:
     measured: float | None
     reason: str
 
+    @property
+    def ahead(self) -> str:
+        """The reason without what the target itself costs, for where that stands beside it."""
+        return self.reason.rpartition("; ")[2]
+
 
 @dataclass(frozen=True)
 class Suggestion:

@@ -161,7 +161,7 @@ def _filters(now: Settings, frame: pd.DataFrame) -> None:
                 "Other models, too", help="Runs of the model in use alone can stand beside each other with it.", **session.bind("others")
             )
         st.toggle(
-            "Runs in passing, too",
+            "Unsaved runs, too",
             **session.bind("every"),
             help="Points of curves and single measurements that nobody saved, tagged or noted are left out otherwise.",
         )
@@ -181,8 +181,9 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
     rows = [place for place, name in enumerate(ids) if name in now.runs]
     height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
     free = _free(shown)
+    titles = shown["run"] if {"name", "tags", "note"} <= free else None
     st.dataframe(
-        shown.assign(id=ids), column_config=_columns(several), hide_index=True, height=height, key=key,
+        shown.assign(id=ids), column_config=_columns(several, titles), hide_index=True, height=height, key=key,
         column_order=[name for name in ORDER if name not in free], placeholder="not measured",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
         alt="All runs with quality, size, tags and notes; selected rows stand beside each other below",
@@ -206,17 +207,17 @@ def _take_rows(key: str, ids: tuple[str, ...]) -> None:
     put((*stay, *new))
 
 
-def _columns(several: bool) -> dict[str, Any]:
-    """Return how the columns look; those that are None can be shown from the menu of the table."""
+def _columns(several: bool, titles: pd.Series | None) -> dict[str, Any]:
+    """Return how the columns look, with room for ``titles`` where given; those that are None can be shown from the table's menu."""
     column = st.column_config
     made = None if several else column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD", width=95)
     return {
         "name": column.TextColumn("Name", pinned=True, width=110),
-        "run": column.TextColumn("Run", pinned=True, width=200),
+        "run": column.TextColumn("Run", pinned=True, width=200) if titles is None else show.text_column("Run", titles, 285, pinned=True),
         "model": column.TextColumn("Model") if several else None,
         "kind": column.TextColumn("Kind", width=75),
         "accuracy": column.NumberColumn(
-            "Accuracy", format="%.1f %%", width=80, help="On most images that it was measured on; test images first."
+            "Accuracy", format="%.1f %%", width=95, help="On most images that it was measured on; test images first."
         ),
         "quality": column.TextColumn("Quality", width=130, help="On most samples that it was measured on; test samples first."),
         "good": None,

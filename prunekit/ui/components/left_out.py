@@ -100,7 +100,7 @@ def of_all(source: Source, view: View) -> str:
     before, after = view.params
     said = f"{percent(1 - after / before)} of all {count(before)} parameters {'are zero' if view.what == 'weights' else 'go'}"
     out = sum(module.parameters for module in of_view(source, view)) / before
-    return f"{said}; {percent(out)} of them take no part, listed below." if out >= TELLING else f"{said}."
+    return f"{said}. What takes no part, listed below, holds {percent(out)} of all." if out >= TELLING else f"{said}."
 
 
 def expander(modules: Sequence[Skipped], params: int) -> None:

@@ -30,7 +30,7 @@ def tools(now: Settings, store: RunStore) -> None:
                 _edit(own, store)
         if not rules.active() and st.button("Delete …", key="delete_runs", icon=":material/delete:"):
             _confirm(runs, store)
-        st.button("Let all go", key="let_all_go", icon=":material/deselect:", on_click=picked_runs.take, args=((),))
+        st.button("Untick all", key="untick_all", icon=":material/deselect:", on_click=picked_runs.take, args=((),))
         st.caption(f"{plural(len(runs), 'run')} ticked.")
 
 

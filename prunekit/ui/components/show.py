@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isnan
 from typing import Any
@@ -32,8 +32,8 @@ def share(title: str, **options: Any) -> Any:
 
 
 def text_column(title: str, texts: pd.Series, most: int = 290, **options: Any) -> Any:
-    """Return a column that is as wide as its longest text, within limits; pixels."""
-    return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 75), most), **options)
+    """Return a column that is as wide as its longest text and its title, within limits; pixels."""
+    return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 26 + 6 * len(title), 75), most), **options)
 
 
 def in_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -123,8 +123,13 @@ def doubts(sentences: Sequence[str]) -> None:
         st.warning(f"{plain(sentence)}.", icon=":material/help:")
 
 
-def chart(fig: go.Figure, key: str, caption: str, alt: str = "", *, least: int = 0, **options: Any) -> Any:
-    """Show a figure with the sentence that says what to notice in it, and its table; on a screen below ``least`` pixels it scrolls."""
+def chart(
+    fig: go.Figure, key: str, caption: str, alt: str = "", *, least: int = 0, rows: Callable[[], pd.DataFrame] | None = None, **options: Any
+) -> Any:
+    """Show a figure with the sentence that says what to notice in it, and its table; on a screen below ``least`` pixels it scrolls.
+
+    The table holds the points of the figure, or what ``rows`` returns where these say little.
+    """
     config = options.pop("config", NO_TOOLBAR)
     with st.container(key=f"least_{key}") if least else nullcontext():
         if least:
@@ -134,18 +139,18 @@ def chart(fig: go.Figure, key: str, caption: str, alt: str = "", *, least: int =
         # inside the box that scrolls, so that it can be reached, and then scrolled, by keys
         with st.container(horizontal=True, wrap=False, gap="small", key=f"below_{key}"):
             st.caption(caption or " ", width="stretch")
-            _table(fig, key)
+            _table(fig, key, rows)
     return shown
 
 
-def _table(fig: go.Figure, key: str) -> None:
+def _table(fig: go.Figure, key: str, rows: Callable[[], pd.DataFrame] | None) -> None:
     """Offer the figures of a chart as a table, which is made when it is opened."""
     with st.popover("Table", icon=":material/table:", type="tertiary", key=f"table_{key}", on_change="rerun") as box:
         if box.open:
-            frame, rows = figure_table(fig)
+            frame, there = figure_table(fig) if rows is None else ((own := rows()), len(own))
             st.dataframe(frame, hide_index=True, width=560, alt="The figures of the chart")
-            if rows > len(frame):
-                st.caption(f"The first {len(frame):,} of {rows:,} rows.")
+            if there > len(frame):
+                st.caption(f"The first {len(frame):,} of {there:,} rows.")
 
 
 def saved_as(form: str, name: str) -> dict[str, Any]:

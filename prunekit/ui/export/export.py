@@ -50,7 +50,11 @@ def pick(now: Settings, store: RunStore) -> Run | None:
         "Run", list(runs), format_func=lambda name: f"{_called(runs[name], names)} ({name})",
         **session.bind("opened", start=list(runs), show=lambda name: name if name in runs else first),
     )  # fmt: skip
-    st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **session.bind("every"))
+    st.toggle(
+        "Unsaved runs, too",
+        help="Points of curves and single measurements that nobody saved, tagged or noted are left out otherwise.",
+        **session.bind("every"),
+    )
     return runs[now.opened if now.opened in runs else first]
 
 

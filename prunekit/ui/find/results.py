@@ -160,7 +160,7 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
     names = [t.run[: picked_runs.DIGITS] for t in trials]
     key = f"find_trials_{measuring.key_of(names)}"
     st.dataframe(
-        frame, column_config=_columns(found), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
+        frame, column_config=_columns(found, frame["setting"]), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
         on_select=lambda: _take(key, names), selection_mode="single-row",
         selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
         column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
@@ -175,24 +175,20 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
     st.download_button("Download as CSV", data=csv, file_name="search.csv", mime="text/csv", icon=":material/download:", on_click="ignore")
 
 
-def _columns(found: Found) -> dict[str, Any]:
-    """Return how the columns look."""
+def _columns(found: Found, settings: pd.Series) -> dict[str, Any]:
+    """Return how the columns look; those that are None can be shown from the menu of the table."""
     column, metric = st.column_config, found.dense.metric
     form = "%.1f %%" if metric.unit == PERCENT else "%.4g"
     unit = f", {metric.unit}" if metric.unit not in ("", PERCENT) else ""
     return {
-        "trial": column.NumberColumn("Trial", width=50),
-        "state": column.TextColumn("", width=130),
-        "share": column.NumberColumn(f"{UNITS[found.minimise]}, of dense", format="%.1f %%"),
-        "value": column.NumberColumn(f"{metric.title}{unit}", format=form),
-        "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g"),
-        "n": column.NumberColumn("n", format="localized", width=60, help="Fewer where a first look was enough to see that it falls."),
-        "params": column.NumberColumn("Parameters", format="localized"),
-        "macs": column.NumberColumn("MACs", format="compact"),
-        "bytes": column.NumberColumn("Bytes", format="localized"),
-        "setting": column.TextColumn("Setting", width=330),
-        "seconds": column.NumberColumn("Seconds", format="%.0f", width=70),
-        "run": column.TextColumn("Run", width=110),
+        "trial": column.NumberColumn("Trial", width=45),
+        "state": column.TextColumn("", width=110),
+        "share": column.NumberColumn(f"{UNITS[found.minimise]}, of dense", format="%.1f %%", width=138),
+        "value": column.NumberColumn(f"{metric.title}{unit}", format=form, width=78),
+        "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g", width=148),
+        "n": column.NumberColumn("n", format="localized", width=50, help="Fewer where a first look was enough to see that it falls."),
+        "setting": show.text_column("Setting", settings, 245),
+        **dict.fromkeys(("params", "macs", "bytes", "seconds", "run")),
     }
 
 

@@ -34,9 +34,13 @@ def speed(found: Ratio | None) -> str:
 
 
 def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
-    """Show every figure of every row."""
+    """Show every figure of every row: time, then what it costs; one table of both would scroll sideways."""
     show.section("All figures", f"Outputs compared with eager mode on {report.checked_on}.")
-    st.dataframe(table(rows), hide_index=True, width="stretch")
+    st.dataframe(time_table(rows), hide_index=True, width="stretch", alt="Time of every row")
+    st.dataframe(cost_table(rows), hide_index=True, width="stretch", alt="Quality, memory and files of every row")
+    for row in rows:
+        if row.notes:
+            st.caption(show.plain(f"{row.name}, {RUNTIMES[row.runtime].title}: {'; '.join(row.notes)}."))
     energy = f"Energy: {report.energy}." if report.energy else "Energy is that of the whole processor, by its own counter."
     judged = next((row.accuracy for row in rows if row.accuracy), None)
     on = ""
@@ -49,33 +53,44 @@ def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     )
 
 
-def table(rows: list[CandidateLatency]) -> pd.DataFrame:
-    """Return the figures as people read them."""
+def time_table(rows: list[CandidateLatency]) -> pd.DataFrame:
+    """Return how fast each row is, as people read it."""
+    return pd.DataFrame(
+        [
+            {
+                "model": row.name,
+                "runtime": RUNTIMES[row.runtime].title,
+                "median ms": "not measured" if row.error else ms(row.median_ms),
+                f"as fast as {rows[0].title}": speed(row.ratio),
+                "in its runtime": speed(row.within),
+                "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
+                f"{rows[0].units}/s": f"{row.throughput:,.0f}" if row.throughput else "–",
+            }
+            for row in rows
+        ]
+    )
+
+
+def cost_table(rows: list[CandidateLatency]) -> pd.DataFrame:
+    """Return what each row is worth and takes, as people read it; without what none of them has."""
     found = []
     quality = next((row.accuracy.metric.phrase for row in rows if row.accuracy), "accuracy")
     for row in rows:
-        good = row.error is None
         told = f"{row.accuracy.text()} ({row.accuracy.interval() or 'no interval'})" if row.accuracy else "–"
         checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
         found.append(
             {
                 "model": row.name,
                 "runtime": RUNTIMES[row.runtime].title,
-                "median ms": ms(row.median_ms) if good else "not measured",
-                f"as fast as {rows[0].title}": speed(row.ratio),
-                "in its runtime": speed(row.within),
-                "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
-                f"{rows[0].units}/s": f"{row.throughput:,.0f}" if row.throughput else "–",
                 quality: told,
                 "memory": size(row.peak_bytes) if row.peak_bytes is not None else "–",
                 "opens": size(row.file_bytes) if row.file_bytes is not None else "–",
                 "energy": f"{1000 * row.energy_j:.3g} mJ" if row.energy_j is not None else "–",
                 "against eager": checked,
-                "notes": "; ".join(row.notes) or "–",
             }
         )
     frame = pd.DataFrame(found)
-    empty = [name for name in ("energy", "notes", quality) if (frame[name] == "–").all()]
+    empty = [name for name in ("energy", "against eager", quality) if (frame[name] == "–").all()]
     return frame.drop(columns=empty)
 
 

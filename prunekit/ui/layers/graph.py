@@ -82,7 +82,7 @@ def section(now: Settings, loaded: Loaded) -> None:
 
 
 def _body(now: Settings, loaded: Loaded) -> None:
-    """Show the choices, the picture and the table behind it."""
+    """Show the choices and the picture."""
     flow, of = _flow(loaded.source)
     tag = f"{loaded.source.name}_{loaded.source.upload}"
     unfolded = _unfolded(tag, flow, of)
@@ -97,15 +97,11 @@ def _body(now: Settings, loaded: Loaded) -> None:
                 key=f"graph_unfolded_{tag}",
                 help=ONCE,
             )
-        as_table = st.segmented_control("Show", ["Graph", "Table"], default="Graph", required=True, key="graph_show") == "Table"
     values = None if by == GROUPS else _removed(now, loaded) if by == SPARSITY else _lost(now, loaded)
     folded = fold(flow, [stack for stack in of if stack.name not in unfolded])
     found = shrinking(loaded.source)
     places = {name: place for place, entry in reversed(list(enumerate(found))) for name in entry.group.layers}
     nodes = _frame(loaded, folded, of, places, values)
-    if as_table:
-        _table(nodes, values)
-        return
     picked = st.session_state.get(f"graph_group_{tag}")
     together = [place for place in nodes["place"] if place >= 0 and found[place].coupled]
     colours = {place: number for number, place in enumerate(dict.fromkeys(together))}
@@ -118,11 +114,11 @@ def _body(now: Settings, loaded: Loaded) -> None:
         form=values.form if values else "", revision=f"{tag} {sorted(unfolded)}", dark=show.dark(),
     )  # fmt: skip
     titles = {name: stack.name for name, stack in zip(nodes["block"], nodes["stack"], strict=True) if stack is not None}
+    caption = _caption(nodes, found, folded, values, None if picked is None else found[picked])
     show.chart(
-        fig, CHART, "", alt="The layers of the model, and what flows between them", least=480, config=ZOOM, selection_mode="points",
-        on_select=lambda: _take(tag, nodes, titles),
+        fig, CHART, caption, alt="The layers of the model, and what flows between them", least=480, config=ZOOM, selection_mode="points",
+        on_select=lambda: _take(tag, nodes, titles), rows=lambda: _rows(nodes, values),
     )  # fmt: skip
-    st.caption(_caption(nodes, found, folded, values, None if picked is None else found[picked]))
 
 
 def _unfolded(tag: str, flow: DataFlow, of: Sequence[Stack]) -> set[str]:
@@ -240,13 +236,13 @@ def _lost(now: Settings, loaded: Loaded) -> Values | None:
     return Values(of, f"{lost_of(metric)}, alone", ".1%" if metric.unit == PERCENT else ".3g", words)
 
 
-def _table(nodes: pd.DataFrame, values: Values | None) -> None:
-    """Show the rows behind the picture."""
+def _rows(nodes: pd.DataFrame, values: Values | None) -> pd.DataFrame:
+    """Return the layers of the picture, for its table."""
     layers = nodes[nodes["kind"] == "layer"]
     frame = pd.DataFrame({"Layer": layers["name"], "Blocks": layers["members"], "Weight": layers["size"], "Shrinks": layers["told"]})
     if values is not None:
         frame[capital(values.title)] = [values.form and ("" if math.isnan(v) else format(v, values.form)) for v in layers["value"]]
-    st.dataframe(frame, hide_index=True, height=460 if len(frame) > 12 else "content", alt="The layers of the graph")
+    return frame
 
 
 def _caption(nodes: pd.DataFrame, found: Sequence[Shrinking], folded: Folded, values: Values | None, picked: Shrinking | None) -> str:

@@ -85,7 +85,7 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     costs, metric = {layer.name: layer for layer in found.layers}, alike(found.dense.metric, found.dense.value)
     frame = pd.DataFrame(
         [
-            (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, _why(t.reason))
+            (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, t.ahead)
             for t in suggestion.targets
         ],
         columns=["layer", "remove", "measured", "drop", "params", "reason"],
@@ -95,12 +95,12 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     edited = st.data_editor(
         frame, key=key, hide_index=True, disabled=["layer", "measured", "drop", "params", "reason"],
         column_config={
-            "layer": column.TextColumn("Layer or group"),
+            "layer": show.text_column("Layer or group", frame["layer"], 150),
             "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
-            "measured": column.TextColumn(_measured(metric), help=MEASURED),
+            "measured": column.TextColumn(_measured(metric), width=155, help=MEASURED),
             "drop": column.TextColumn("As it counts", width="small", help=COUNTS),
             "params": column.NumberColumn("Parameters", format="localized", width="small"),
-            "reason": column.TextColumn("Why", width=380),
+            "reason": column.TextColumn("Why", width=375),
         },
     )  # fmt: skip
     st.caption(f"{show.tag('estimated')} {suggestion.sentence}.")
@@ -115,11 +115,6 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     ):  # fmt: skip
         adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
         st.switch_page(routes.page("prune"))
-
-
-def _why(reason: str) -> str:
-    """Return what the next step would cost: what this one costs stands in columns of its own, and a cell cuts long words off."""
-    return reason.partition("; ")[2] or reason
 
 
 def _lost(metric: Metric, loss: float | None) -> str:

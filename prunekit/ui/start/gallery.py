@@ -207,34 +207,41 @@ class Guess:
         return self.truth == self.said
 
 
+def spread(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return so many places, from the first to the last."""
+    return places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
+
+
 @shared(32)
 def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
-    """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
+    """Return test pictures with the dense model's predictions, a quarter of them hard ones where there are any.
 
-    Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
+    Looks at 256 test samples from first to last, for folders of pictures are sorted by class: some that it gets wrong are among them,
+    so that a good model still shows a mistake.
     """
     loaded = model_cache.load(source)
     everything = data_cache.data_at(images, source)
     if everything is None:
         return []
     split = everything.test
-    places = np.arange(min(len(split), 256))
+    places = spread(np.arange(len(split)), 256)
     said = evaluation.predict(loaded.model, split.images(places))
-    wrong = places[said.classes != split.labels[places]][: how_many // 4]
-    chosen = np.sort(np.concatenate([wrong, np.setdiff1d(places, wrong)[: how_many - len(wrong)]]))
+    wrong = spread(places[said.classes != split.labels[places]], how_many // 4)
+    chosen = np.sort(np.concatenate([wrong, spread(np.setdiff1d(places, wrong), how_many - len(wrong))]))
+    order = np.searchsorted(places, chosen)
     names = everything.classes or loaded.info.classes
     return [
-        Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[i]), float(said.confidences[i]))
-        for i in chosen
+        Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[k]), float(said.confidences[k]))
+        for i, k in zip(chosen, order, strict=True)
     ]
 
 
 @shared(32)
 def found(source: Source, images: Images, how_many: int = 8) -> list[tuple[Shown, Answer]]:
-    """Return the first test pictures with what the dense model finds in them."""
+    """Return test pictures with what the dense model finds in them."""
     everything = data_cache.data_at(images, source)
     assert everything is not None
-    places = range(min(how_many, len(everything.test)))
+    places = map(int, spread(np.arange(len(everything.test)), how_many))
     pairs = ((asking.sample(model_cache.load(source), images, i), asking.dense(source, images, asking.Question(sample=i))) for i in places)
     return [(shown, said.answer) for shown, said in pairs if shown is not None and said is not None]
 

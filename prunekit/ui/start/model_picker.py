@@ -168,6 +168,9 @@ def _upload() -> None:
         "Checkpoint", type=list(SUFFIXES), key="upload_file",
         help=f"Tensors only: a file that holds code is refused. Kept in memory by its fingerprint, the latest {MOST_FILES} files.",
     )  # fmt: skip
+    if file is not None and name is None:
+        st.info(f"{show.plain(file.name)} is here. Choose the architecture above whose weights it holds.", icon=":material/arrow_upward:")
+        return
     if file is None or name is None:
         st.caption("A state dict as .safetensors, .pt, .pth or .th. Never a script, never a path on this machine.")
         return
