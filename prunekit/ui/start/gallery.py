@@ -209,7 +209,7 @@ class Guess:
 
 def spread(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return so many places, from the first to the last."""
-    return places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
+    return np.take(places, np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
 
 
 @shared(32)
