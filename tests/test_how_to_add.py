@@ -53,7 +53,7 @@ from prunekit.cli import main
 model, data = prunekit.load_model("counting"), prunekit.load_data("counting")
 dense = prunekit.evaluate(model, data.test)
 assert (dense.metric.name, dense.metric.better, dense.n) == ("miscount", "lower", 300) and dense.value < 3
-assert prunekit.tasks.protocol("counting").unit_of_data == "hour"
+assert prunekit.tasks.task("counting").unit_of_data == "hour"
 assert "counting" in [entry.name for entry in prunekit.list_models("sample")]
 with redirect_stdout(StringIO()) as said:
     assert not main(["prune", "counting", "--mode", "structured", "--sparsity", "0.5", "--out", "fewer", "--json"])

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
@@ -109,12 +109,6 @@ def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = (
     """Return a metric of what was observed, beside that of the best answer that does not look at the input."""
     chance = float("nan") if metric.chance is None else metric.chance(seen)
     return Evaluation.of(seen, metric, None if np.isnan(chance) else chance, guesses, task=task)
-
-
-def chance_of(labels: ArrayLike) -> float | None:
-    """Return the accuracy of always answering the commonest class; None where there is one class only."""
-    counts = np.unique(np.asarray(labels), return_counts=True)[1]
-    return float(counts.max() / counts.sum()) if counts.size > 1 else None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +25,6 @@ from prunekit.formatting import asked, ordinary, percent
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import Counts
 from prunekit.models.drafts import OLD, draft
-from prunekit.models.guesses import guesses
-from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.wording import written
@@ -70,12 +68,6 @@ def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: fl
     """Return what is noted of a model that was made."""
     size = file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
     return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": noted(shape)}
-
-
-def guessed(model: nn.Module, data: Any, shape: Sequence[int]) -> dict[str, Any]:
-    """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them."""
-    found = guesses(model) if data is None and tuple(shape) == info(model).input_shape else ()
-    return {"guesses": list(found)} if found else {}
 
 
 def course(recovered: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,12 +25,14 @@ from prunekit.experiments.load_run import vouched
 from prunekit.experiments.measured_samples import how
 from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import course, dense_run, facts, guessed, placed, pruned_run
+from prunekit.experiments.run_list import course, dense_run, facts, placed, pruned_run
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
+from prunekit.models.guesses import guesses
+from prunekit.models.info import info
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover
@@ -171,3 +174,9 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
 def _measurement(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
     return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])
+
+
+def guessed(model: nn.Module, data: Any, shape: Sequence[int]) -> dict[str, Any]:
+    """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them."""
+    found = guesses(model) if data is None and tuple(shape) == info(model).input_shape else ()
+    return {"guesses": list(found)} if found else {}

@@ -17,7 +17,7 @@ from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import ONE_TOKEN, PROMPT, Phase
-from prunekit.tasks.shown import Bars, Continuation, Prompt, Reader, visible
+from prunekit.tasks.shown import Bars, Continuation, Prompt, Reader
 from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
@@ -197,3 +197,9 @@ class LanguageModelling(TextInputs):
 
 
 LANGUAGE = LanguageModelling("language-modelling", "language modelling", (PERPLEXITY, BITS), "window", "windows")
+
+
+def visible(token: str) -> str:
+    """Return a token as it can be read in a label: a space, a line break or nothing at all become marks."""
+    shown = token.replace("\n", "⏎").replace("\t", "⇥")
+    return shown.replace(" ", "␣") if not shown.strip() else shown.replace(" ", "␣", 1) if shown.startswith(" ") else shown

@@ -146,9 +146,3 @@ class Continuation:
 
     text: str  # what it writes, without what was given
     how: str  # how each token is chosen, in words
-
-
-def visible(token: str) -> str:
-    """Return a token as it can be read in a label: a space, a line break or nothing at all become marks."""
-    shown = token.replace("\n", "⏎").replace("\t", "⇥")
-    return shown.replace(" ", "␣") if not shown.strip() else shown.replace(" ", "␣", 1) if shown.startswith(" ") else shown

@@ -12,8 +12,8 @@ from prunekit.errors import DataError
 from prunekit.models.info import info
 from prunekit.plots.answers import answer_bars, answers_caption
 from prunekit.tasks.classification import TEXT
-from prunekit.tasks.language_modelling import LANGUAGE
-from prunekit.tasks.shown import Bars, Reader, visible
+from prunekit.tasks.language_modelling import LANGUAGE, visible
+from prunekit.tasks.shown import Bars, Reader
 from prunekit.ui.components.head_strips import head_frame
 from prunekit.ui.shared import asking, cuts
 from prunekit.ui.shared.model_cache import NO_IMAGES, Source

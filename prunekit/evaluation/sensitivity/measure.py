@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.utils.data import Subset
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
-from prunekit.evaluation.accuracy import chance_of, evaluation_of
+from prunekit.evaluation.accuracy import evaluation_of
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.faster_form import faster_form
@@ -253,3 +254,9 @@ class _Picture:
 
         points = (SensitivityPoint(c.requested, c.sparsity, quality(j), c.removed, c.params, c.macs) for j, c in enumerate(row.cuttings))
         return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))
+
+
+def chance_of(labels: ArrayLike) -> float | None:
+    """Return the accuracy of always answering the commonest class; None where there is one class only."""
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(counts.max() / counts.sum()) if counts.size > 1 else None
