@@ -16,6 +16,7 @@ import torch
 
 import prunekit
 from prunekit.cli.app import command, script
+from prunekit.cli.parser import build_parser
 from prunekit.config import registered
 from prunekit.config.ids import DataId, ModelId
 from prunekit.experiments.cluster.client import Cluster
@@ -90,6 +91,16 @@ def test_a_damaged_registration_is_one_sentence(monkeypatch) -> None:
         monkeypatch.setenv(registered.VARIABLE, text)
         with case(text), pytest.raises(prunekit.PrunekitError, match=registered.VARIABLE):
             registered.from_environment()
+
+
+def test_columns_belong_to_the_data_before_them(refused) -> None:
+    own = ["--label-column", "taken", "--time-column", "when"]
+    assert "must stand behind the one --data" in refused("app", *own)
+    assert "must stand behind the one --data" in refused("app", "--data", "csv:a.csv", *own, *own)
+    told = build_parser().parse_args(["app", "--data", "csv:a.csv", *own, "--data", "csv:b.csv", "--text-column", "t"])
+    assert [DataId(**each) for each in told.data] == [
+        DataId("csv:a.csv", label_column="taken", time_column="when"), DataId("csv:b.csv", text_column="t")
+    ]  # fmt: skip
 
 
 def test_app_without_anything_registers_nothing(run, launched) -> None:

@@ -27,8 +27,8 @@ from prunekit.ui.shared.cache import LRU, shared
 from prunekit.ui.shared.model_cache import Images, Loaded, Source
 from prunekit.ui.state.settings import Settings
 
-_READ = LRU[str, Evaluation](16)
-"""Qualities that were read from the store: every page shows them, several times."""
+_READ = LRU[tuple[Source, Images], Evaluation](16)
+"""Qualities that are known: every page shows them, several times."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,21 @@ def key(settings: Settings, loaded: Loaded) -> str:
 
 def measured(settings: Settings, loaded: Loaded) -> Evaluation | None:
     """Return the dense model's quality as it was measured or kept; None where it was not."""
+    data = data_cache.data_here(settings, loaded)
+    if data is None:
+        return None
+    images = data_cache.images_of(settings, loaded, data)
+    found = None if rules.active() else _READ.get((loaded.source, images))
+    if found is not None:
+        return found
     name = key(settings, loaded)
     point = measuring.finished(name)
     if isinstance(point, SweepPoint):
-        return point.accuracy
-    data = data_cache.data_here(settings, loaded)
-    if not name or data is None or board().store is None or not rules.submitted_here(name):
-        return None
-    images = data_cache.images_of(settings, loaded, data)
-    told = f"{name} {_hash_of(images, replace(loaded.source, shape=()))}" if _was_measured(settings, loaded, data) else ""
-    found = _READ.get(told)
-    if told and found is None:
-        found = _kept(settings, loaded, data, told.partition(" ")[2])
-        if found is not None:
-            _READ.put(told, found)
+        found = point.accuracy
+    elif rules.submitted_here(name) and _was_measured(settings, loaded, data):
+        found = _kept(settings, loaded, data, _hash_of(images, replace(loaded.source, shape=())))
+    if found is not None:
+        _READ.put((loaded.source, images), found)
     return found
 
 
