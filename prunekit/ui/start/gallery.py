@@ -219,7 +219,8 @@ class Guess:
 
 def spread(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return so many places, from the first to the last."""
-    return places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
+    picked: NDArray[np.int64] = places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
+    return picked
 
 
 @shared(32)
