@@ -160,10 +160,10 @@ def _overview(source: Source, found: Sequence[Shrinking]) -> None:
     if not tied:
         return
     words = [inside[e.group.layers].words if e.group.layers in inside else e.units for _, e in tied]
-    rows = [(tail(e.group.layers[0], 26), len(e.group.layers), said, _signs(e)) for (_, e), said in zip(tied, words, strict=True)]
+    rows = [(tail(e.group.layers[0], 19), len(e.group.layers), said, _signs(e)) for (_, e), said in zip(tied, words, strict=True)]
     frame = pd.DataFrame(rows, columns=["first", "layers", "units", "by"])
     config = {
-        "first": st.column_config.TextColumn("From"),
+        "first": show.text_column("From", frame["first"], 128),
         "layers": st.column_config.NumberColumn("Layers", width=55),
         "units": st.column_config.TextColumn("What can go", width=125),
         "by": st.column_config.TextColumn("By", width=60, help="The operations that tie them; what a sign means stands below the picture."),

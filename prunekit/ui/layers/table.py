@@ -44,12 +44,12 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     config = {
         "layer": show.text_column("Layer", shown["layer"], most=120, pinned=True),
         "type": show.text_column("Type", shown["type"], most=90),
-        "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
-        "params": st.column_config.NumberColumn("Parameters", format="localized", width=90),
-        "share": show.share("Share of parameters", width=105),
+        "shape": st.column_config.TextColumn("Shape", width=115, help="outputs × inputs × kernel"),
+        "params": st.column_config.NumberColumn("Parameters", format="localized", width=85),
+        "share": show.share("Share of parameters", width=125),
         "macs": st.column_config.NumberColumn("MACs", format="localized", width=70),
-        "cost": show.share("Share of MACs", width=100),
-        "with": st.column_config.TextColumn("Shrinks together with", width=110),
+        "cost": show.share("Share of MACs", width=95),
+        "with": st.column_config.TextColumn("Together with", width=110),
     }
     # the table keeps its own selection: where the address says another, it is another table
     key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{session.times_read()}"
