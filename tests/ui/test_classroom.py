@@ -79,7 +79,7 @@ def test_deletion_is_off_on_the_page_and_behind_it(tab, home):
     one = save(tab(model="digits_mlp"), 60)
     name = of(0.6)
     two = tab("compare", **{**one.address, "runs": name})
-    assert "let_all_go" in keys(two) and "delete_runs" not in keys(two)
+    assert "untick_all" in keys(two) and "delete_runs" not in keys(two)
     assert run_labels.delete([stored()[name]], board().store) == ["Deletion is off in a class."] and name in stored()
 
 
