@@ -43,7 +43,7 @@ def asked(one, page, button, answer):
 
 def test_every_page_speaks_of_it_in_its_own_words(tab, place):
     one = tab(model="mine.py:model", evaluations="4", epochs="1", sparsity="60")
-    assert one.metric("Mean error").value == "—" and one.metric("MACs").delta == "for one input of load: 5 numbers; kind: one whole number"
+    assert one.metric("MACs").delta == "for one input of load: 5 numbers; kind: one whole number"
     words = one.text.replace("\\", "")
     assert "One sample is load: 5 numbers; kind: one whole number" in words and "The first 8 test days" in words
     asked(one, "prune", "measure", "Mean error got")
