@@ -244,7 +244,7 @@ def test_code_that_needs_its_neighbours_is_named_and_the_other_forms_are_offered
         "from blocks_of_mine import make as build\ndef make():\n    return build()\nmake.input_shape = (1, 8, 8)\n"
     )
     found = export_run(run_of(kept, f"{tmp_path / 'net.py'}:make", STRUCTURED), tmp_path / "it.zip", kept)
-    assert {form.file: form.agrees for form in found.formats} == {"model.safetensors": False, ONNX: True, EXPORTED: True}
+    assert {form.file: form.agrees for form in found.formats} == {LOADER: False, ONNX: True, EXPORTED: True}
     assert "net.py imports blocks_of_mine" in found.formats[0].sentence
     assert LOADER not in files_of(found.path.read_bytes())
 
