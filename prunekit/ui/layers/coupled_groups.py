@@ -165,7 +165,7 @@ def _overview(source: Source, found: Sequence[Shrinking]) -> None:
     config = {
         "first": show.text_column("From", frame["first"], 128),
         "layers": st.column_config.NumberColumn("Layers", width=55),
-        "units": st.column_config.TextColumn("What can go", width=125),
+        "units": st.column_config.TextColumn("What can go", width=115),
         "by": st.column_config.TextColumn("By", width=60, help="The operations that tie them; what a sign means stands below the picture."),
     }
     key, ids = f"couplings_rows_{_tag(source)}", [entry.group.id for entry in found]

@@ -100,7 +100,7 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
             "measured": column.TextColumn(_measured(metric), width=155, help=MEASURED),
             "drop": column.TextColumn("As it counts", width="small", help=COUNTS),
             "params": column.NumberColumn("Parameters", format="localized", width="small"),
-            "reason": column.TextColumn("Why", width=375),
+            "reason": column.TextColumn("Why", width=350),
         },
     )  # fmt: skip
     st.caption(f"{show.tag('estimated')} {suggestion.sentence}.")
