@@ -61,7 +61,7 @@ def fraction(text: str) -> float:
 
 def _shares(joint: bool) -> Codec:
     """Return the codec of shares of layers, ``place~percent`` pairs, or of sets of layers, ``place.place~percent``."""
-    form = "sets such as 3.4~30_7.8~55.5 (layer numbers" if joint else "pairs such as 3~30_7~55.5 (layer number"
+    form = "sets such as `3.4~30_7.8~55.5` (layer numbers" if joint else "pairs such as `3~30_7~55.5` (layer number"
 
     def write(value: Iterable[tuple[Any, float]]) -> str:
         return "_".join(f"{'.'.join(map(str, key if joint else (key,)))}~{percent(share)}" for key, share in sorted(value))
