@@ -140,7 +140,8 @@ def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
     if now.mode == "nm":
         return f"{_who(now, source)} take part. {NORMS} The pattern sets the share of each."
     if now.mode == "unstructured":
-        return f"{_who(now, source)} take part. {NORMS} An override fixes one layer's share, a cap limits it; the others make up the total."
+        fixed = "An override fixes one layer's share, layers of one number under Together share it, a cap limits one; the others make up the total."
+        return f"{_who(now, source)} take part. {NORMS} {fixed}"
     names = model_cache.layer_frame(source)["name"]
     each: dict[str, list[str]] = {}
     for place, reason in reasons.items():
