@@ -140,7 +140,9 @@ def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
     if now.mode == "nm":
         return f"{_who(now, source)} take part. {NORMS} The pattern sets the share of each."
     if now.mode == "unstructured":
-        fixed = "An override fixes one layer's share, one number under Together that of several, a cap limits it; the others make up the total."
+        fixed = (
+            "An override fixes one layer's share, one number under Together that of several, a cap limits it; the others make up the total."
+        )
         return f"{_who(now, source)} take part. {NORMS} {fixed}"
     names = model_cache.layer_frame(source)["name"]
     each: dict[str, list[str]] = {}
