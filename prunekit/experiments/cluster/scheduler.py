@@ -15,7 +15,7 @@ LOOK_S = 0.5
 """Between two looks at which workers are there, and at whether the work is still wanted; results come at once."""
 CONNECT_S = 15.0
 GONE = (OSError, TimeoutError, ValueError)
-_NOT_THERE = (*GONE, TypeError)  # the last one: tls:// without certificates
+TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 
 class Scheduler:
@@ -35,7 +35,7 @@ class Scheduler:
         self._looked, self._well = 0.0, time.monotonic()
         try:
             self.client = self._connected()
-        except _NOT_THERE as error:
+        except GONE as error:
             raise PrunekitError(
                 f"no Dask scheduler answers at {address}: start one with `dask scheduler`, and name its address ({error})"
             ) from None
@@ -44,6 +44,9 @@ class Scheduler:
         """Return a client of the scheduler; where nothing listens, it is said before one is made, which would go on trying."""
         with socket.create_connection(self.dask.comm.get_address_host_port(self.address), timeout=CONNECT_S):
             pass
+        if self.address.startswith("tls:") and self.dask.Security().get_connection_args("client")["ssl_context"] is None:
+            names = f"{TLS}CA_FILE, {TLS}CLIENT__CERT and {TLS}CLIENT__KEY"
+            raise PrunekitError(f"the scheduler at {self.address} wants a certificate: name yours in {names}")
         client = self.dask.Client(self.address, timeout=CONNECT_S, set_as_default=False, direct_to_workers=False)
         client.subscribe_topic(TOPIC, self._hear)
         return client
