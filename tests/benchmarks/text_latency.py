@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ SHARES = (0.9, 0.95)
 NAMES = ("eager", "compile", "bfloat16", "csr", "onnxruntime", "int8")
 
 
-def measured(name: str, task: str | None, length: int | None, budget_s: float) -> list[dict[str, Any]]:
+def measured(name: str, task: str | None, length: int | None, budget_s: float, shares: Sequence[float] = SHARES) -> list[dict[str, Any]]:
     """Time a model and its masked copies in every runtime."""
     model = prunekit.load_model(ModelId(name, task=task))
     known = prunekit.info(model).data
@@ -45,7 +46,7 @@ def measured(name: str, task: str | None, length: int | None, budget_s: float) -
     modules, listed = dict(model.named_modules()), prunable_layers(model)
     linear = tuple(each for each in listed if isinstance(modules.get(each), nn.Linear))
     ready = [Candidate("dense", model, count(model, shape).macs)]
-    for share in SHARES:
+    for share in shares:
         pruned = prunekit.prune(model, PruneSpec(scope="uniform", sparsity=share, layers=linear), input_shape=shape).model
         ready.append(Candidate(f"{share:.0%} zeros", pruned, count(pruned, shape).effective_macs))
     report = measure_latency(
@@ -84,13 +85,14 @@ def main() -> None:
     parser.add_argument("--task")
     parser.add_argument("--length", type=int)
     parser.add_argument("--budget", type=float, default=30.0)
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="fewer need less memory: all models lie in it at once")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     state: dict[str, Any] = json.loads(args.json.read_text()) if args.json.is_file() else {}
     for name in args.names:
-        state[args.title or name] = measured(name, args.task, args.length, args.budget)
+        state[args.title or name] = measured(name, args.task, args.length, args.budget, args.shares)
         args.json.write_text(json.dumps(state, indent=1))
     parts = "\n".join(page(title, rows) for title, rows in state.items())
     print(parts)

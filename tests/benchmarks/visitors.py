@@ -8,6 +8,7 @@ turn with an empty home, `prunekit app` and all, so that the time to the first p
     python tests/benchmarks/visitors.py                      # one turn of each server, about two minutes
     python tests/benchmarks/visitors.py --turns 3            # medians of three
     python tests/benchmarks/visitors.py --memory             # and 2,000 moves: memory after 200 and in the end
+    python tests/benchmarks/visitors.py --job                # while a fine-tuning of 200 epochs runs as a job
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WARM = "PRUNEKIT_WARM_UP"
 ALONE, CLASS = 40, 30
 PAUSE_S = 3.0
+LONG = "mode=structured&sparsity=50&epochs=200"  # of digits_cnn: minutes
 KEPT_RUNS = 2  # a browser forgets a message that was not sent again for so many runs
 QUIET_S = 1.0  # a server that did nothing for so long has warmed up
 MOST_S = 120.0
@@ -45,9 +47,10 @@ MOST_S = 120.0
 class Visitor:
     """One browser tab, without the browser."""
 
-    def __init__(self, socket: ClientConnection, page: str) -> None:
-        self._socket, self._page = socket, page
-        self._query = self._hash = self._slider = ""
+    def __init__(self, socket: ClientConnection, page: str, query: str = "") -> None:
+        self._socket, self._page, self._query = socket, page, query
+        self._hash = self._slider = self.progress = ""
+        self._buttons: dict[str, str] = {}
         self._kept: dict[str, tuple[Delta, int]] = {}
         self._runs = 0
         self.share, self.said, self.bytes = 0.0, "", 0
@@ -63,7 +66,11 @@ class Visitor:
         assert f"asked {share:g}\u202f%;" in self.said, f"asked for {share} %, was told: {self.said}"
         return seconds
 
-    async def _run(self, share: float) -> float:
+    async def press(self, label: str) -> float:
+        """Press a button; return the seconds until the page stood."""
+        return await self._run(0.0, self._buttons[label])
+
+    async def _run(self, share: float, button: str = "") -> float:
         message = BackMsg()
         run = message.rerun_script
         run.query_string, run.page_script_hash, run.page_name = self._query, self._hash, "" if self._hash else self._page
@@ -72,6 +79,8 @@ class Visitor:
         if share:
             state = run.widget_states.widgets.add(id=self._slider)
             state.double_array_value.data.append(share)
+        if button:
+            run.widget_states.widgets.add(id=button, trigger_value=True)
         payload = message.SerializeToString()
         self._runs += 1
         start = time.perf_counter()
@@ -114,6 +123,10 @@ class Visitor:
             self._slider, self.share = shown.slider.id, next(iter(shown.slider.value or shown.slider.default))
         elif " removed" in shown.metric.label:
             self.said = shown.metric.delta
+        elif shown.button.label:
+            self._buttons[shown.button.label] = shown.button.id
+        elif shown.progress.text:
+            self.progress = shown.progress.text
 
 
 def shares(place: int) -> Iterator[float]:
@@ -136,7 +149,7 @@ class Server:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def visitor(self, page: str) -> AsyncIterator[Visitor]:
+    async def visitor(self, page: str, query: str = "") -> AsyncIterator[Visitor]:
         """Have a visitor on one page, as soon as the server answers."""
         while True:
             try:
@@ -147,7 +160,7 @@ class Server:
                 assert time.perf_counter() - self.start < MOST_S, self.said()
                 await asyncio.sleep(0.02)
         async with line:
-            yield Visitor(line, page)
+            yield Visitor(line, page, query)
 
     async def quiet(self) -> float:
         """Wait until the server does nothing; return the seconds since its start."""
@@ -247,7 +260,22 @@ async def watched(server: Server) -> tuple[float, float]:
     return await some(200), await some(1800)
 
 
-async def turn(warm: bool, moves: int, memory: bool) -> dict[str, float]:
+@asynccontextmanager
+async def working(server: Server, job: bool) -> AsyncIterator[None]:
+    """Have a job run on the server meanwhile, where one is wanted: it must be under way at the end, too."""
+    if not job:
+        yield
+        return
+    async with server.visitor("recover", LONG) as other:
+        await other.open()
+        await other.press("Prune and fine-tune")
+        yield
+        other.progress = ""
+        await other.open()
+        assert other.progress, "the job is over: give it more epochs"
+
+
+async def turn(warm: bool, moves: int, memory: bool, job: bool) -> dict[str, float]:
     """Start a server, measure, and stop it."""
     found: dict[str, float] = {}
     with served(warm) as server:
@@ -258,7 +286,8 @@ async def turn(warm: bool, moves: int, memory: bool) -> dict[str, float]:
         times = (await alone(server, ALONE))[5:]
         found["one visitor: median (s)"], found["one visitor: 95 % (s)"] = statistics.median(times), tail(times)
         before, spent = server.cpu(), time.process_time()
-        opened, times = await together(server, moves)
+        async with working(server, job):
+            opened, times = await together(server, moves)
         found["thirty arrive: worst (s)"] = max(opened)
         if times:
             found["thirty move: median (s)"], found["thirty move: 95 % (s)"] = statistics.median(times), tail(times)
@@ -280,11 +309,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--moves", type=int, default=10, help="of each of the thirty")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--job", action="store_true")
     parser.add_argument("--only", choices=["warm", "cold"])
     args = parser.parse_args()
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for _, name in itertools.product(range(args.turns), [args.only] if args.only else ["cold", "warm"]):
-        for what, value in asyncio.run(turn(name == "warm", args.moves, args.memory)).items():
+        for what, value in asyncio.run(turn(name == "warm", args.moves, args.memory, args.job)).items():
             found[what][name].append(value)
     for what, by_server in found.items():
         figures = (f"{name} {statistics.median(values):8.3f}" for name, values in by_server.items())
