@@ -164,13 +164,12 @@ def card_path(name: str) -> Path:
     return FOLDERS[name] / "card.yaml" if name in FOLDERS else HERE / "cards" / f"{name}.yaml"
 
 
-@cache
-def _read_card(path: Path, modified: int) -> dict[str, Any]:
-    """Return the card in ``path``; ``modified`` keys the cache, so that a new training is seen."""
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+@cache  # a page asks for all cards several times; whoever writes one clears it
+def read_card(path: Path) -> dict[str, Any]:
+    """Return the card in ``path``; empty where there is none."""
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def card(name: str) -> dict[str, Any]:
     """Return the card of the sample ``name``, as its training wrote it; empty before its first training."""
-    path = card_path(name)
-    return dict(_read_card(path, path.stat().st_mtime_ns)) if path.is_file() else {}
+    return dict(read_card(card_path(name)))

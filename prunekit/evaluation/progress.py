@@ -36,6 +36,8 @@ class Progress:
         Set to stop the work: it is looked at before each batch.
     warn : callable, optional
         Gets sentences that a person should know beside the result.
+    pause : callable, optional
+        Called before each batch: it may wait while others need the processor.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Progress:
     tell: Tell | None = None
     cancel: threading.Event | None = None
     warn: Warn = lambda _: None
+    pause: Callable[[], object] = lambda: None
     _begin: float = 0.0
     _end: float = 1.0
     _prefix: str = ""
@@ -69,6 +72,7 @@ class Progress:
         """Raise `Cancelled` if the work is to stop."""
         if self.cancelled:
             raise Cancelled("stopped on request")
+        self.pause()
 
     def __call__(self, fraction: float, text: str = "") -> None:
         """Tell how far the work is; raise `Cancelled` if it is to stop."""

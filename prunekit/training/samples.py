@@ -28,7 +28,7 @@ from prunekit.models.load import load_model
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.input_form import form_of, zeros
 from prunekit.training import interaction_samples, picture_samples, table_samples, text_samples
-from sample_models import FOLDERS, HERE, SAMPLES, Sample, weights_path
+from sample_models import FOLDERS, HERE, SAMPLES, Sample, read_card, weights_path
 from sample_models.fit import fit
 
 MOST_BYTES = 5_000_000
@@ -176,6 +176,7 @@ def write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> dict[
     card = {**card, "weights_bytes": len(payload), "weights_sha256": hashlib.sha256(payload).hexdigest()}
     weights.write_bytes(payload)
     cards.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=140), encoding="utf-8")
+    read_card.cache_clear()
     return card
 
 

@@ -4,23 +4,25 @@ from pathlib import Path
 
 import streamlit as st
 
+from prunekit.experiments.jobs.job import PEOPLE
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show, sidebar
 from prunekit.ui.shared import model_cache
 from prunekit.ui.state import session
 
-st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
-st.html(Path(__file__).with_name("style.css"))
-st.html(f"<script>{Path(__file__).with_name('focus.js').read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
-st.logo(show.wordmark(), size="large", link=None)
-with show.plain_errors(stop=False):
-    model_cache.register_launch()
-rules.begin()
-session.sync()
-here = routes.navigation()
-sidebar.show()
-with show.slot():
-    for sentence in session.problems():
-        st.warning(sentence, icon=":material/link_off:")
-here.run()
+with PEOPLE.first():
+    st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
+    st.html(Path(__file__).with_name("style.css"))
+    st.html(f"<script>{Path(__file__).with_name('focus.js').read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
+    st.logo(show.wordmark(), size="large", link=None)
+    with show.plain_errors(stop=False):
+        model_cache.register_launch()
+    rules.begin()
+    session.sync()
+    here = routes.navigation()
+    sidebar.show()
+    with show.slot():
+        for sentence in session.problems():
+            st.warning(sentence, icon=":material/link_off:")
+    here.run()

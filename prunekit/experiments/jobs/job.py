@@ -7,9 +7,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,46 @@ TELLING, TELLING_S, AGREE = 0.05, 5.0, 2.0
 """Share of the work and seconds after which the time left can be told, and by how much the paces of two halves may differ then."""
 MOST_TOLD = 64
 """Reports of progress that are remembered."""
+
+
+class People:
+    """Whoever waits for a page comes first: meanwhile a job of this process rests between two batches, nine tenths of the time at most.
+
+    Python runs one thread at a time: beside a job of small batches a page would wait for its turn over and over.
+    """
+
+    def __init__(self) -> None:
+        self._served, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Have jobs rest."""
+        with self._changed:
+            self._served += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._served -= 1
+                self._changed.notify_all()
+
+    def pause(self) -> Callable[[], None]:
+        """Return what rests while somebody waits, for nine times as long as was worked since the last rest, and a second at most."""
+        since = time.monotonic()
+
+        def rest() -> None:
+            nonlocal since
+            if self._served:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._served, min(REST * (time.monotonic() - since), 1.0))
+            since = time.monotonic()
+
+        return rest
+
+
+REST = 9.0
+PEOPLE = People()
+"""Those of this process."""
 
 
 @dataclass(eq=False)
@@ -88,7 +128,7 @@ class Job(JobRow):
     @cached_property
     def progress(self) -> Progress:
         """What the work is given."""
-        return Progress(self._tell, self.cancel, self.warn)
+        return Progress(self._tell, self.cancel, self.warn, pause=PEOPLE.pause())
 
     def _tell(self, fraction: float, text: str) -> None:
         """Note how far it is."""
