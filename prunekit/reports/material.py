@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from prunekit.comparison.behaviour import Behaviour, behaviour
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.layer_frames import layer_frame, weight_bins
+from prunekit.comparison.layers import ALL, channel_overlap, layer_frame, overlap, weight_bins
 from prunekit.comparison.lineage import Node, lineage
-from prunekit.comparison.mask_overlap import ALL, channel_overlap, overlap
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
