@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.samples import scoring_copy
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
