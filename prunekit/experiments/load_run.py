@@ -16,9 +16,8 @@ from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of
-from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.records import Run
-from prunekit.experiments.sources import Shape, Source, run_gone
+from prunekit.experiments.sources import INT8, Shape, Source, run_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model

@@ -27,7 +27,6 @@ from prunekit.experiments.home import home, weights_folder
 from prunekit.experiments.recovery_run import unpack
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.objective import ADVICE, FEW, Objective
-from prunekit.experiments.search.proposals import follow_up, propose
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, modes_for
 from prunekit.experiments.search.study import (
@@ -35,10 +34,12 @@ from prunekit.experiments.search.study import (
     best_of,
     finish,
     finished,
+    follow_up,
     known,
     open_study,
     optuna,
     parameters,
+    propose,
     smallest,
     times_of,
     tried,
