@@ -18,7 +18,7 @@ from prunekit.errors import LatencyError, PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
-from prunekit.latency.ratio import ratio
+from prunekit.latency.interleaved_timing import ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport, Turns
 from prunekit.latency.worker import ChildDied, check_numbers, my_turn, run_child
 from prunekit.latency.worker_payload import Request, Row, pack, pack_samples

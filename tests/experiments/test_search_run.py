@@ -22,7 +22,7 @@ from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import Space, further
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency
 from prunekit.models.cost import count
 from prunekit.models.load import load_model

@@ -9,7 +9,7 @@ import streamlit as st
 
 from prunekit.config.spec import PruneSpec
 from prunekit.formatting import asked, percent, plural, times
-from prunekit.latency.ratio import speed_words
+from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples

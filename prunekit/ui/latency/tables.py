@@ -9,7 +9,7 @@ import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
 from prunekit.formatting import milliseconds, plural, ratio_span, size, times
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
