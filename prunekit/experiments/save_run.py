@@ -30,8 +30,7 @@ from prunekit.experiments.sources import how, load
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
-from prunekit.models.guesses import guesses
-from prunekit.models.info import info
+from prunekit.models.info import guesses, info
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover

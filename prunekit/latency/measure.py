@@ -162,7 +162,7 @@ def measure_latency(
     when every ratio is known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
 
     Language models are timed twice: reading a prompt at once, and reading one token after the others, whose keys and values are kept
-    (`prunekit.models.kv_cache`); then throughput is in tokens. What cannot be timed so says why.
+    (`prunekit.runtimes.torch_sessions`); then throughput is in tokens. What cannot be timed so says why.
 
     Parameters
     ----------
