@@ -57,7 +57,7 @@ from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.wording import written
-from prunekit.tracking.logged import Logged, tracked
+from prunekit.tracking import Logged, tracked
 from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Epoch, Recovered

@@ -28,7 +28,7 @@ from prunekit.experiments.search.run import search_through
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds
 from prunekit.models.layers import prunable_layers
 from prunekit.tasks.metrics import PERCENT, Metric
-from prunekit.tracking.logged import Logged, tracked
+from prunekit.tracking import Logged, tracked
 
 COUNTED = ["parameters", "not zero", "MACs", "effective MACs"]
 

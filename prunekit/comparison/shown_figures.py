@@ -12,7 +12,7 @@ from prunekit.experiments.identity import this_machine
 from prunekit.experiments.records import QUALITY, Measurement, Run
 from prunekit.experiments.sources import INT8
 from prunekit.experiments.sources import INT8 as FILE
-from prunekit.tasks.phases import PASS, Group
+from prunekit.tasks.protocol import PASS, Group
 
 
 class Images(NamedTuple):

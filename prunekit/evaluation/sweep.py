@@ -36,8 +36,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.protocol import Task
-from prunekit.tracking.logged import tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import LogTo, tracked
 
 
 class Made(NamedTuple):

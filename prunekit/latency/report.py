@@ -14,7 +14,7 @@ from prunekit.latency.interleaved_timing import Ratio, speed_words
 from prunekit.notebook import bar, card, notes, table
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
-from prunekit.tasks.phases import PASS, Group
+from prunekit.tasks.protocol import PASS, Group
 
 if TYPE_CHECKING:
     import pandas as pd

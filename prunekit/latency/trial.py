@@ -31,7 +31,7 @@ from prunekit.runtimes.session import Session, words_of
 from prunekit.runtimes.torch_sessions import OneToken, after_prompt
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, reads_ids, samples_like
-from prunekit.tasks.phases import ONE_TOKEN
+from prunekit.tasks.protocol import ONE_TOKEN
 from prunekit.tasks.stored_batch import read, write
 
 EAGER = "eager"

@@ -24,8 +24,7 @@ from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan, named_plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.n_m import rank
-from prunekit.tracking.logged import tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import LogTo, tracked
 
 
 def prune(

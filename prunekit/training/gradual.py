@@ -16,8 +16,7 @@ from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.result import PruneResult
-from prunekit.tracking.logged import Logged, tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import Logged, LogTo, tracked
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split

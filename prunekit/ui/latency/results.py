@@ -15,7 +15,7 @@ from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.theme import KEPT, run_colour
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.tasks.phases import Group
+from prunekit.tasks.protocol import Group
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency import tables

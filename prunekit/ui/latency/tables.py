@@ -15,7 +15,7 @@ from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
 from prunekit.plots.layer_bars import table_words
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.tasks.phases import Group
+from prunekit.tasks.protocol import Group
 from prunekit.ui.components import show
 from prunekit.ui.latency.setup import Timed
 
