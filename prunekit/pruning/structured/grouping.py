@@ -17,12 +17,11 @@ from prunekit.models.layers import channel_layers
 from prunekit.models.layers import weight_name as weight_in
 from prunekit.models.state import Cache, likeness, remembered
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group, kinds_of
-from prunekit.pruning.structured.coupling_reasons import couplings_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution, components
 from prunekit.pruning.structured.dry_run import rehearsed
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.trace import observe
-from prunekit.pruning.structured.trace_facts import Facts
+from prunekit.pruning.structured.trace_facts import Facts, couplings_of
 from prunekit.tasks.noted import told
 
 
