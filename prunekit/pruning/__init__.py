@@ -1,7 +1,6 @@
 """Masks, channel groups, surgery, the proof that surgery was faithful, and `prune()`."""
 
 from prunekit.pruning.api import graph_of, groups, prune, prune_indices
-from prunekit.pruning.coupled_groups import CoupledGroup, Member
 from prunekit.pruning.execution import carry_out, layer_results, mask, planned_counts
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.layer_selection import chosen_layers, default_layers, protected_layers
@@ -11,7 +10,7 @@ from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
 from prunekit.pruning.skipped import Skipped, skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
-from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.grouping import CoupledGroup, Member, trace
 from prunekit.pruning.structured.kept_outputs import cut_by
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking, plan

@@ -17,9 +17,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.formatting import count, error, percent, shape
 from prunekit.models.cost import Counts, share_of_all
 from prunekit.notebook import bar, card, notes, table
-from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.skipped import Skipped
+from prunekit.pruning.structured.grouping import CoupledGroup, coupled
 from prunekit.pruning.structured.plan import Plan
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import home, weights_folder
 from prunekit.experiments.recovery_run import unpack
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.search.objective import ADVICE, FEW, Objective
+from prunekit.experiments.search.objective import ADVICE, FEW, Objective, in_turns, look
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, modes_for
 from prunekit.experiments.search.study import (
@@ -45,7 +45,6 @@ from prunekit.experiments.search.study import (
     tried,
     try_again,
 )
-from prunekit.experiments.search.trial_models import in_turns, look
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
