@@ -20,9 +20,9 @@ from prunekit.models.layers import channel_layers, weight_of
 from prunekit.models.probe import Probe, difference, take
 from prunekit.models.rebuilding import apply_widths, resized, settle
 from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state, tied_names
-from prunekit.models.torchvision_models import switch, switches
 from prunekit.models.widths import widths
 from prunekit.models.wrappers import computed_from, remove_parametrizations
+from prunekit.models.zoos import switch, switches
 
 Kept = Mapping[str, Sequence[int]]
 Cutter = Callable[[nn.Module, tuple[int, ...], Kept], Mapping[str, Tensor]]
