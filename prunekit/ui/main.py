@@ -19,7 +19,7 @@ with show.plain_errors(stop=False):
 rules.begin()
 session.sync()
 here = routes.navigation()
-sidebar.show()
+sidebar.draw()
 with show.slot():
     for sentence in session.problems():
         st.warning(sentence, icon=":material/link_off:")

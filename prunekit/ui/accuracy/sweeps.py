@@ -32,7 +32,7 @@ from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
-from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import Settings
 
 MOST = 8
