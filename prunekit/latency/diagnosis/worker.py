@@ -21,7 +21,7 @@ from prunekit.latency.worker_main import Say
 from prunekit.models.cost import count
 from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.onnx_session import load_onnxruntime
+from prunekit.runtimes.onnx_sessions import load_onnxruntime
 from prunekit.runtimes.torch_sessions import SparseLinear
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, heads_of, samples_like

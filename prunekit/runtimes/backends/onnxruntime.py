@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def opened(files: Files, threads: int, device: str) -> Session:
     """Open the float32 file."""
-    from prunekit.runtimes.onnx_session import OnnxSession
+    from prunekit.runtimes.onnx_sessions import OnnxSession
 
     return OnnxSession(files.need("onnx"), threads)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def opened(files: Files, threads: int, device: str) -> Session:
     """Open the quantised file."""
-    from prunekit.runtimes.openvino_session import OpenVinoSession
+    from prunekit.runtimes.onnx_sessions import OpenVinoSession
 
     return OpenVinoSession(files.need("int8"), threads)
 
