@@ -89,7 +89,6 @@ def _narrow(values: NDArray[Any]) -> np.dtype[Any]:
 
 
 MOST_ROWS = 5000
-ORIENTED = {"x": "xaxis", "y": "yaxis"}
 
 
 def figure_table(figure: go.Figure) -> tuple[pd.DataFrame, int]:
