@@ -30,7 +30,7 @@ from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import scores_of
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.runtime import Files, Session
 from prunekit.tasks.batch import Batch
 
 FEW = 256

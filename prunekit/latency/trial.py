@@ -26,8 +26,7 @@ from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_linear, quantise_onnx
-from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Session, words_of
+from prunekit.runtimes.runtime import Runtime, Session, words_of
 from prunekit.runtimes.torch_sessions import OneToken, after_prompt
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, reads_ids, samples_like

@@ -20,7 +20,7 @@ from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.quantise import calibration_samples
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.formatting import plural
-from prunekit.runtimes.session import Session, first_line, words_of
+from prunekit.runtimes.runtime import Session, first_line, words_of
 from prunekit.tasks.batch import Batch
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Inputs
+    from prunekit.runtimes.runtime import Inputs
 
 
 def load_onnxruntime() -> Any:

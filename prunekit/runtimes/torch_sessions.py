@@ -16,7 +16,7 @@ from prunekit.models.outputs import choice_of, scores_in, tensors_of
 from prunekit.models.probe import rounding
 from prunekit.models.running import file_outputs, own_task
 from prunekit.models.wrappers import unwrapped
-from prunekit.runtimes.session import Files, Session, causes, first_line, silence, words_of
+from prunekit.runtimes.runtime import Files, Session, causes, first_line, silence, words_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import heads_of
 from prunekit.tasks.nested import map_tensors
@@ -24,7 +24,7 @@ from prunekit.tasks.resolver import resolve
 from prunekit.tasks.text_inputs import ids_in
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Inputs
+    from prunekit.runtimes.runtime import Inputs
 
 WITH_CACHE = "with_cache"
 """A model's own method that reads on: ``(ids, keys and values of each layer) -> (scores, all keys and values)``."""

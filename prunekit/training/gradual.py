@@ -22,8 +22,8 @@ from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split
 from prunekit.training.preparation import prepared
 from prunekit.training.pruning_steps import Cut, cutter, settings_of
+from prunekit.training.recipes import rates_of, steps_of
 from prunekit.training.result import Recovered
-from prunekit.training.train_config import rates_of, steps_of
 from prunekit.training.trainer import Report
 
 MOST_POINTS = 40  # drawn for each epoch

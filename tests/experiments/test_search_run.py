@@ -13,7 +13,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
+from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.search import objective

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Files, Session
+    from prunekit.runtimes.runtime import Files, Session
 
 
 def opened(files: Files, threads: int, device: str) -> Session:

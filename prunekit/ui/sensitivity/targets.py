@@ -11,8 +11,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.measure import Sensitivity
-from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import alike, capital, loss_number, lost_of
