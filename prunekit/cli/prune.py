@@ -53,6 +53,7 @@ from prunekit.models.hugging_face_export import pruned_config
 from prunekit.models.hugging_face_files import CONSUMED, COPIES
 from prunekit.models.info import info
 from prunekit.models.layers import outputs_of
+from prunekit.pruning.result import UNITS
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.resolver import resolve
@@ -61,8 +62,6 @@ from prunekit.tracking import Logged, tracked
 from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Epoch, Recovered
-
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 
 
 def prune(args: argparse.Namespace) -> str:

@@ -92,6 +92,10 @@ class LayerResult:
         return {**asdict(self), **lists, "kept": None if self.kept is None else list(self.kept), "rows": rows}
 
 
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
+"""What a setting removes, by the name of what is counted: as people read it."""
+
+
 @dataclass(frozen=True)
 class Achieved:
     """What was asked for beside what was reached, over all chosen layers.

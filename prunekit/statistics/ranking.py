@@ -38,7 +38,7 @@ def auc_by_unit(score: Floats, label: Floats, unit: Whole) -> Callable[[Whole], 
 
     def figure(counts: Whole) -> Floats:
         drawn = counts.astype(np.float64)
-        return _ratio(((drawn @ pairs) * drawn).sum(1), (drawn @ own).prod(1))
+        return ratio(((drawn @ pairs) * drawn).sum(1), (drawn @ own).prod(1))
 
     return figure
 
@@ -55,13 +55,13 @@ def _auc_of_sorted(score: Floats, positive: NDArray[np.bool_], unit: Whole) -> C
         before = np.zeros((len(drawn), len(hit) + 1))
         np.cumsum(drawn * (1 - hit), axis=1, out=before[:, 1:])
         positives = drawn * hit
-        return _ratio((positives * (before[:, first] + before[:, last])).sum(1) / 2, positives.sum(1) * before[:, -1])
+        return ratio((positives * (before[:, first] + before[:, last])).sum(1) / 2, positives.sum(1) * before[:, -1])
 
     step = max(1, ENTRIES // len(hit))
     return lambda counts: np.concatenate([some(counts[i : i + step]) for i in range(0, len(counts), step)])
 
 
-def _ratio(a: Floats, b: Floats) -> Floats:
+def ratio(a: Floats, b: Floats) -> Floats:
     """Return a ratio, NaN where it is undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(b > 0, a / b, np.nan)
