@@ -1,4 +1,10 @@
-"""Shortcuts of a scan: the form in which a network is measured faster, and which outputs of a dense pass serve again."""
+"""Shortcuts of a scan: the form in which a network is measured faster, and which outputs of a dense pass serve again.
+
+A call is replayed where it was over before the first operation that sees what changes. Whole containers are replayed where possible, so
+that only a few outputs have to be kept. What a replayed call returned is kept only if something that still runs looks at it, and a call is
+never replayed where that could show: where it writes to memory that others use, returns memory that it did not make, or leaves memory
+behind that is used later by another way than its outputs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Controls of a metric: which figure the pictures show, and how much of it may be lost (a share of accuracy, of others in their unit)."""
+"""Controls of a metric: which figure the pictures show, and how much may be lost, a share of accuracy itself or of another's dense value.
+
+The screen shows and takes it in the metric's own unit.
+"""
 
 from __future__ import annotations
 
