@@ -1,14 +1,14 @@
 """Learn: what does pruning do?"""
 
 from prunekit.ui.components import show
-from prunekit.ui.learn import PAGE, glossary, good_and_bad, lesson, look, versus
+from prunekit.ui.learn import PAGE, glossary, good_and_bad, lesson, versus
 from prunekit.ui.state.session import settings
 
 PARTS = {"lessons": lesson.draw, "versus": versus.draw, "presets": good_and_bad.draw, "words": glossary.glossary, "sheet": glossary.draw}
 
 now = settings()
-look.style(large=now.large)
+lesson.style(large=now.large)
 show.heading(PAGE)
-look.bar()
+lesson.bar()
 with show.plain_errors():
     PARTS[now.part](now)

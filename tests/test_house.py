@@ -86,10 +86,11 @@ def test_files_that_the_map_names_are_there():
 
 
 def exported():
-    """Return module and name of what the packages export, and of what the pages on the API add."""
+    """Return module and name of what the packages, and modules beside them, export, and of what the pages on the API add."""
     pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT.parent / "docs" / "api").glob("*.md"))
     found = {tuple(name.rsplit(".", 1)) for name in re.findall(r"^::: (\S+)", pages, re.MULTILINE)}
-    packages = [importlib.import_module(name) for name, path in MODULES.items() if path.name == "__init__.py" and ".ui" not in name]
+    homes = (name for name, path in MODULES.items() if (path.name == "__init__.py" or path.parent == ROOT) and ".ui" not in name)
+    packages = [importlib.import_module(name) for name in homes if not name.endswith("__main__")]
     values = [getattr(package, name) for package in packages for name in getattr(package, "__all__", ())]
     return found | {(value.__module__, value.__qualname__) for value in values if hasattr(value, "__qualname__")}
 

@@ -17,7 +17,7 @@ from prunekit.models.cost import count
 from prunekit.models.layers import weight_of
 from prunekit.plots import theme
 from prunekit.plots.theme import run_colour
-from prunekit.pruning.plan_results import carry_out
+from prunekit.pruning.execution import carry_out
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import plan
 from prunekit.pruning.unstructured.masks import masked_copy

@@ -9,10 +9,22 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from prunekit.cli.parser import UsageError, build_parser
-from prunekit.cli.refusal import Refusal
 from prunekit.errors import PrunekitError
+
+REFUSED = 3
+"""Exit code where what was looked at is not as it should be: a limit is broken, or an installation."""
+
+
+class Refusal(NamedTuple):
+    """What goes to stdout, the exit code, and the sentences that go to stderr."""
+
+    text: str
+    code: int
+    said: tuple[str, ...]
+
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

@@ -22,10 +22,9 @@ from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.experiments.home import store
 from prunekit.experiments.store import RunStore
-from prunekit.models.guesses import guesses
 from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.hugging_face_files import COPIES
-from prunekit.models.info import info
+from prunekit.models.info import guesses, info
 from prunekit.models.input_shape import with_side
 from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model

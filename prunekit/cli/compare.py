@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prunekit.cli import REFUSED, Refusal
 from prunekit.cli.arguments import progress_to, say, to_json
-from prunekit.cli.refusal import REFUSED, Refusal
 from prunekit.cli.tables import percent, table
 from prunekit.comparison.apply_recipe import apply_recipe
 from prunekit.comparison.columns import Column

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 import prunekit
+from prunekit.cli import REFUSED, Refusal
 from prunekit.cli.app import script
 from prunekit.cli.installation import Extra, Package, extras, packages, places
-from prunekit.cli.refusal import REFUSED, Refusal
 from prunekit.errors import PrunekitError
 from prunekit.formatting import ordinary, plural, size
 from prunekit.runtimes.backends import RUNTIMES

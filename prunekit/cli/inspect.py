@@ -17,11 +17,10 @@ from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Snapshot
 from prunekit.evaluation.sizes import parts, sizes
-from prunekit.models.cost import count
+from prunekit.models.cost import count, layer_table
 from prunekit.models.entries import list_models
 from prunekit.models.folder import is_folder, read_recipe, read_result
 from prunekit.models.info import ModelInfo, info
-from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, prunable_layers
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.proof import tried

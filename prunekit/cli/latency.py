@@ -22,8 +22,8 @@ from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import store
 from prunekit.experiments.latency_run import Timed, keep_timed
 from prunekit.formatting import milliseconds, ordinary, ratio_span, times
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.measure import measure_latency
-from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
 from prunekit.models.cost import count
 from prunekit.models.info import info

@@ -177,7 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
     smallest = "Find the smallest or fastest model whose quality holds; every trial is kept as a run, and a search goes on where it was."
-    _search(_command(commands, "search", "search", smallest))
+    _search(_command(commands, "search", "sweep", smallest))
     turns = "Time the dense, the masked and the smaller model in turns on this machine; compare them within each runtime, too."
     _latency(_command(commands, "latency", "latency", turns))
     runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))
@@ -194,7 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _archives(commands: Any) -> None:
     """Add ``export``, ``import`` and ``check``."""
     about = "Write a run as one archive that opens without prunekit, every form of its model checked."
-    export = _command(commands, "export", "archive", about)
+    export = _command(commands, "export", "runs", about)
     export.add_argument("run", metavar="RUN", help=RUN_HELP)
     export.add_argument("--out", metavar="FILE.zip", help="where to; an archive that is there is replaced at the end")
     ours = "write a folder instead that AutoModel...from_pretrained opens without prunekit: of hf: models whose layers are alike"
@@ -202,7 +202,7 @@ def _archives(commands: Any) -> None:
     explorer = "write a folder instead for Google's Model Explorer: model.pt2, and sparsity, kept channels and sensitivity as node data"
     export.add_argument("--model-explorer", metavar="DIR", help=explorer)
     _json_flag(export)
-    taking = _command(commands, "import", "archive", "Take an archive in as a run; nothing in it is executed.")
+    taking = _command(commands, "import", "runs", "Take an archive in as a run; nothing in it is executed.")
     taking.set_defaults(function="import_")
     taking.add_argument("file", metavar="FILE.zip", help="what prunekit export wrote")
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
@@ -211,7 +211,7 @@ def _archives(commands: Any) -> None:
     judged = f"{table(ModelId)['task'].help}; a file that an archive names is not run unless it is named here, or was used here before"
     taking.add_argument("--task", metavar="TASK", help=judged)
     _json_flag(taking)
-    again = _command(commands, "check", "archive", "Open a folder or an archive; measure the accuracy that it states again.")
+    again = _command(commands, "check", "runs", "Open a folder or an archive; measure the accuracy that it states again.")
     again.add_argument("file", metavar="PATH", help="what prunekit export or prunekit prune --out wrote")
     again.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     again.add_argument("--task", metavar="TASK", help=judged)

@@ -40,11 +40,11 @@ from prunekit.evaluation.sizes import FORMS, file_bytes, parts, sizes
 from prunekit.experiments.cluster.recovery import recover_at
 from prunekit.experiments.home import FILE, home, store
 from prunekit.experiments.identity import weights_of
-from prunekit.experiments.known_losses import known_losses
 from prunekit.experiments.records import Label
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import blocks_text, shares_text
 from prunekit.experiments.save_run import keep_made
+from prunekit.experiments.sensitivity_run import known_losses
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
@@ -53,16 +53,15 @@ from prunekit.models.hugging_face_export import pruned_config
 from prunekit.models.hugging_face_files import CONSUMED, COPIES
 from prunekit.models.info import info
 from prunekit.models.layers import outputs_of
+from prunekit.pruning.result import UNITS
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.wording import written
-from prunekit.tracking.logged import Logged, tracked
+from prunekit.tracking import Logged, tracked
 from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Epoch, Recovered
-
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 
 
 def prune(args: argparse.Namespace) -> str:

@@ -16,9 +16,9 @@ from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
 from prunekit.evaluation.sensitivity.drop_curves import fragile
+from prunekit.evaluation.sensitivity.layer_targets import counter
 from prunekit.evaluation.sensitivity.measure import Sensitivity, chosen_split
 from prunekit.evaluation.sensitivity.measure import sensitivity as measure
-from prunekit.evaluation.sensitivity.per_layer_plan import counter
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense

@@ -5,9 +5,8 @@ from prunekit.comparison.behaviour import Behaviour, behaviour
 from prunekit.comparison.columns import Column, SettingRow, Shipped, Speed
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.layer_frames import layer_frame, weight_bins
+from prunekit.comparison.layers import channel_overlap, layer_frame, overlap, weight_bins
 from prunekit.comparison.lineage import Node, lineage
-from prunekit.comparison.mask_overlap import channel_overlap, overlap
 from prunekit.comparison.metrics import LETTERS, METRICS, Metric, letters
 from prunekit.comparison.tradeoff import Best, best_within, metric_frame, pareto
 from prunekit.evaluation.quality import DENSE

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prunekit.comparison.columns import Column, Speed
-from prunekit.comparison.quality_words import QualityWords, quality_of
+from prunekit.comparison.metrics import QualityWords, quality_of
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.run_list import EARLIER

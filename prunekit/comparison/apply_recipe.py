@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from prunekit.comparison.mask_overlap import Counts, counted, shared
+from prunekit.comparison.layers import Counts, counted, shared
 from prunekit.comparison.recorded_run import Recorded, recorded
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import Recipe

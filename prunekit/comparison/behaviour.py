@@ -93,7 +93,7 @@ def behaviour(predictions: Mapping[str, Predictions], labels: ArrayLike, classes
     Parameters
     ----------
     predictions : mapping of str to Predictions
-        Letter to what `prunekit.experiments.predict_run.predictions` gives; "Dense" among them.
+        Letter to what `prunekit.experiments.backfill.predictions` gives; "Dense" among them.
     labels : array of int, shape [n]
         The right classes.
     classes : sequence of str

@@ -10,7 +10,7 @@ from prunekit.evaluation.paired import Difference
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.experiments.records import Measurement, Run
 from prunekit.formatting import times
-from prunekit.latency.ratio import Ratio, speed_words
+from prunekit.latency.interleaved_timing import Ratio, speed_words
 
 
 @dataclass(frozen=True)

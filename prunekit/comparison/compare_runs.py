@@ -9,8 +9,7 @@ from typing import Any
 from prunekit.comparison.answer import answer
 from prunekit.comparison.columns import Column, Speed
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.metrics import FEWEST, MOST, letters
-from prunekit.comparison.quality_words import quality_of
+from prunekit.comparison.metrics import FEWEST, MOST, letters, quality_of
 from prunekit.comparison.settings import caution, differing, setting_rows
 from prunekit.comparison.shown_figures import by_runtime, eligible, most_measured, on_these, shipped, speeds
 from prunekit.config.ids import DataId

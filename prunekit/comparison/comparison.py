@@ -10,8 +10,7 @@ import pandas as pd
 
 from prunekit import tasks
 from prunekit.comparison.columns import Column, SettingRow
-from prunekit.comparison.metrics import METRICS, PARTS, Metric, metrics_of
-from prunekit.comparison.quality_words import quality_of
+from prunekit.comparison.metrics import METRICS, PARTS, Metric, metrics_of, quality_of
 from prunekit.evaluation.quality import by_chance, chance_sentence
 from prunekit.formatting import listed
 from prunekit.notebook import card, notes, table

@@ -1,15 +1,14 @@
-"""The figures of a column by name: what they are called, in which unit, which way is better; and the letters of runs."""
+"""The figures of a column by name, with unit and direction; the letters of runs; and how people speak of the quality."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from prunekit import tasks
 from prunekit.comparison.columns import Column
-from prunekit.comparison.quality_words import QualityWords
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.quality import DENSE
+from prunekit.evaluation.quality import DENSE, Evaluation
 from prunekit.evaluation.sizes import BESIDE, FORMS, TABLES
 from prunekit.formatting import count, ordinary, percent, size, times
 from prunekit.tasks.classification import ACCURACY
@@ -126,3 +125,59 @@ def metrics_of(found: tasks.Metric) -> dict[str, Metric]:
     words, unit = QualityWords.of(found), "share" if found.unit == PERCENT else "quality"
     own = replace(METRICS["accuracy"], title=found.title, unit=unit, higher_is_better=found.better == HIGHER, best_word=words.best)
     return METRICS | {"accuracy": replace(own, quality=found)}
+
+
+@dataclass(frozen=True)
+class QualityWords:
+    """What is said of a metric."""
+
+    metric: tasks.Metric
+    noun: str  # noun, best, better, worse: ``accuracy``, ``most accurate``, ``more accurate``, ``less accurate``
+    best: str
+    better: str
+    worse: str
+    harmless: str  # harmless, unharmed: of one run and of several that are not significantly worse than the dense model
+    unharmed: str
+
+    @classmethod
+    def of(cls, metric: tasks.Metric) -> QualityWords:
+        """Return the words for a metric."""
+        noun = metric.phrase
+        if metric.name == ACCURACY.name:
+            harmless = "lose no significant accuracy"
+            return cls(metric, noun, "most accurate", "more accurate", "less accurate", harmless.replace("lose", "loses"), harmless)
+        same = f"not significantly worse in {noun}"
+        return cls(metric, noun, f"best in {noun}", f"better in {noun}", f"worse in {noun}", f"is {same}", f"are {same}")
+
+    def value(self, value: float) -> str:
+        """Return a value: ``97.5 %``, ``2.31 kWh``."""
+        return ordinary(written(self.metric, value))
+
+    def named(self, value: float) -> str:
+        """Return a value that says of what: ``mean absolute error 2.31 kWh``; a bare ``97.5 %`` is accuracy."""
+        return self.value(value) if self.metric.name == ACCURACY.name else f"{self.noun} {self.value(value)}"
+
+    def all_lose(self, number: int) -> str:
+        """Say that all of so many runs are worse than the dense model."""
+        if self.metric.name == ACCURACY.name:
+            told = {1: "it loses", 2: "both lose"}.get(number, f"all {number} lose") + " significant accuracy"
+        else:
+            told = {1: "it is", 2: "both are"}.get(number, f"all {number} are") + f" significantly {self.worse}"
+        return told + ("" if number == 1 else ", and this the least")
+
+    def alike(self, one: str, other: str) -> str:
+        """Say that two runs do not differ."""
+        if self.metric.name == ACCURACY.name:
+            return f"the accuracies of {one} and {other} do not differ significantly"
+        return f"{one} and {other} do not differ significantly in {self.noun}"
+
+    def goodness(self, found: Evaluation | None) -> float:
+        """Return a value so that more is better, the least of all where there is none."""
+        if found is None:
+            return -float("inf")
+        return self.metric.loss(found.value, 0.0)
+
+
+def quality_of(found: Iterable[Evaluation | None]) -> tasks.Metric:
+    """Return the metric of some evaluations: accuracy where nothing was measured."""
+    return next((each.metric for each in found if each is not None), ACCURACY)

@@ -17,10 +17,9 @@ from prunekit.errors import CheckpointError, SpecError
 from prunekit.experiments.archive.reader import unpack
 from prunekit.experiments.records import QUALITY
 from prunekit.models.checkpoints import read_checkpoint
-from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import RECIPE, WEIGHTS, is_folder, read_recipe, read_result
 from prunekit.models.probe import Probe
-from prunekit.models.saved_values import metadata
+from prunekit.models.saved_values import kept_in, metadata
 from prunekit.models.state import digest_of
 from prunekit.tasks.classification import ACCURACY
 

@@ -9,10 +9,10 @@ from prunekit.comparison.columns import Shipped, Speed
 from prunekit.config.ids import DataId
 from prunekit.evaluation.sizes import parts
 from prunekit.experiments.identity import this_machine
-from prunekit.experiments.measured_samples import INT8
-from prunekit.experiments.measured_samples import INT8 as FILE
 from prunekit.experiments.records import QUALITY, Measurement, Run
-from prunekit.tasks.phases import PASS, Group
+from prunekit.experiments.sources import INT8
+from prunekit.experiments.sources import INT8 as FILE
+from prunekit.tasks.protocol import PASS, Group
 
 
 class Images(NamedTuple):

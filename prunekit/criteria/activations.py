@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.overrides import BaseTorchFunctionMode
 
+from prunekit.criteria.criterion import Scores, ScoringTask
 from prunekit.criteria.layer_inputs import LOOK_UPS, PRODUCTS, finite, is_transposed
-from prunekit.criteria.samples import run_in_parts
-from prunekit.criteria.scoring_copy import headless_copy
-from prunekit.criteria.scoring_task import Scores, ScoringTask
+from prunekit.criteria.samples import headless_copy, run_in_parts
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.criteria.samples import BATCH
-from prunekit.criteria.scoring_copy import scoring_copy
-from prunekit.criteria.scoring_task import Scores, ScoringTask
+from prunekit.criteria.criterion import Scores, ScoringTask
+from prunekit.criteria.samples import BATCH, scoring_copy
 from prunekit.errors import ModelError, PrunekitError
 from prunekit.models.layers import weight_name
 from prunekit.models.running import finite as finite_scores

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
-from prunekit.criteria.samples import run_in_parts
-from prunekit.criteria.scoring_copy import headless_copy
-from prunekit.criteria.scoring_task import ScoringTask
+from prunekit.criteria.criterion import ScoringTask
+from prunekit.criteria.samples import headless_copy, run_in_parts
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing

@@ -1,21 +1,55 @@
-"""Which images a criterion looks at, and in which mini-batches."""
+"""What a criterion runs: a copy of the model, on which images, in which mini-batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.utils.data import Dataset
 
 from prunekit.errors import DataError
+from prunekit.models.layers import weight_name
+from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.outputs import tensors_of
 from prunekit.models.running import classes_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
+
+
+def scoring_copy(model: nn.Module) -> nn.Module:
+    """Return a copy in eval mode whose parameters share the model's memory and take gradients.
+
+    The model itself may serve other threads meanwhile: nothing of it is changed, not even for the time of a call (which is what
+    ``torch.func.functional_call`` does). Buffers are copied: a forward pass could write to them.
+    """
+    check_plain(model)
+    memo: dict[int, object] = {}
+    for parameter in model.parameters():
+        # autograd refuses tensors that were made in inference mode
+        value = parameter.detach().clone() if parameter.is_inference() else parameter.detach()
+        memo[id(parameter)] = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().clone()
+    return copied(model, memo).eval()
+
+
+def headless_copy(model: nn.Module, layers: Iterable[str]) -> nn.Module:
+    """Return a scoring copy to run for what enters some layers: a language model's gives its last states instead of a vocabulary's scores.
+
+    Unless its head is asked about too: the scores would be most of the memory, and a good part of the work.
+    """
+    own: Any = scoring_copy(model)
+    head: Any = own.get_output_embeddings() if hasattr(own, "get_output_embeddings") else None
+    plain = isinstance(head, nn.Linear)
+    if plain and all(own.get_parameter(weight_name(own, name)) is not head.weight for name in layers):
+        head.forward = lambda states: states
+    return own  # type: ignore[no-any-return]
+
 
 BATCH = 32
 """Images in a mini-batch: Taylor averages over mini-batches of this size, and nothing holds the activations of more images at once."""

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from prunekit.config import fields as check
 from prunekit.config.choices import refusal
-from prunekit.criteria.criterion import Criterion, Score
+from prunekit.criteria.criterion import Criterion, EachLayer, Prepared, Score, Scores, ScoringTask
 from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import mixed
-from prunekit.criteria.scoring_task import EachLayer, Prepared, Scores, ScoringTask
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.models.layers import check_finite
 
@@ -115,7 +114,7 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
     layers : iterable of str
         Prunable layers; BatchNorm modules for a criterion whose ``carrier`` is ``"norm"``.
     layouts : mapping of str to tuple of int, optional
-        As :attr:`~prunekit.criteria.scoring_task.ScoringTask.layouts`.
+        As :attr:`~prunekit.criteria.criterion.ScoringTask.layouts`.
     by_sample : bool
         Of a criterion that scores on each sample by itself: give those scores, ``[out, samples]``, with their signs.
 

@@ -20,8 +20,7 @@ from prunekit.data.image_files import ImageFiles
 from prunekit.data.outlines import Outline, Outlines, fitted, placed
 from prunekit.data.stratified import Indices, spread
 from prunekit.errors import DataError, named
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import ModelInfo
+from prunekit.models.info import ModelInfo, normalisation
 
 PADDING = 114
 TEST, VALIDATION = 0.2, 0.1

@@ -20,8 +20,7 @@ from prunekit.data.dataset import Data, Normal
 from prunekit.data.downloads import Raw
 from prunekit.data.stratified import Indices, held_out, mix
 from prunekit.errors import DataError, named
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import ModelInfo
+from prunekit.models.info import ModelInfo, normalisation
 
 CANVAS, MASKS = "canvas", "canvas:masks"
 DIGITS = tuple("0123456789")

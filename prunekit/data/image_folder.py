@@ -15,8 +15,7 @@ from prunekit.data.dataset import Data, Normal, Picture, Split
 from prunekit.data.image_files import ENDINGS, ImageFiles
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import ModelInfo
+from prunekit.models.info import ModelInfo, normalisation
 
 PREFIX = "imagefolder:"
 VALIDATION = 0.1

@@ -35,8 +35,7 @@ from prunekit.data.text_files import PREFIXES as TEXTS
 from prunekit.data.yolo import YOLO, load_yolo
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import ModelInfo, info
+from prunekit.models.info import ModelInfo, info, normalisation
 from prunekit.tasks.torchvision_detectors import learns
 from sample_models import FOLDERS, SAMPLES, in_folder
 

@@ -25,8 +25,7 @@ from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, load_factory
 from prunekit.local_code.local_imports import LOCK
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import FORMS, ModelInfo, canonical
+from prunekit.models.info import FORMS, ModelInfo, canonical, normalisation
 
 TAKEN = "Validation is taken from the training samples: a model that learnt from all of them before does better on it than on the test."
 """Said where the validation part is held out of the training part here."""

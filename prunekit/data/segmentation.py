@@ -22,8 +22,7 @@ from prunekit.data.image_files import ENDINGS, ImageFiles
 from prunekit.data.image_folder import SAME, VALIDATION
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
-from prunekit.models.guesses import normalisation
-from prunekit.models.info import ModelInfo
+from prunekit.models.info import ModelInfo, normalisation
 from prunekit.tasks.segmentation import IGNORED
 
 PREFIX = "segmentation:"

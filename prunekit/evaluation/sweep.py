@@ -26,9 +26,8 @@ from prunekit.models.layers import weight_of
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
 from prunekit.notebook import card, curve, table
+from prunekit.pruning.execution import carry_out, update
 from prunekit.pruning.influence import check_influence
-from prunekit.pruning.masking import update
-from prunekit.pruning.plan_results import carry_out
 from prunekit.pruning.proof import proved
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
@@ -36,8 +35,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.protocol import Task
-from prunekit.tracking.logged import tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import LogTo, tracked
 
 
 class Made(NamedTuple):

@@ -22,7 +22,7 @@ from prunekit.local_code.factories import is_factory, packages_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
-from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.models.zoos import TIMM
 from prunekit.pruning.plugins import plugin_code
 from prunekit.tasks.registry import DEFAULT, TASKS
 from prunekit.tasks.resolver import resolve

@@ -16,9 +16,8 @@ from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of
-from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.records import Run
-from prunekit.experiments.sources import Shape, Source, run_gone
+from prunekit.experiments.sources import INT8, Shape, Source, run_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
@@ -31,7 +30,7 @@ from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import scores_of
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.runtime import Files, Session
 from prunekit.tasks.batch import Batch
 
 FEW = 256

@@ -29,7 +29,7 @@ from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import evaluate_session
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 from prunekit.tasks.input_form import noted, reads_ids
 
 RUNTIME = "int8"

@@ -17,10 +17,10 @@ from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.sources import Source, run_gone
 from prunekit.experiments.store import RunStore
-from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import stored_architecture
 from prunekit.models.layers import LOOKED_UP, channel_layers, outputs_of, prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
+from prunekit.models.saved_values import kept_in
 from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.api import prune
 from prunekit.pruning.masked_reference import removed_mask

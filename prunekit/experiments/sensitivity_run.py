@@ -1,9 +1,9 @@
-"""Sensitivity through the store: one row that grows with the images, so that an interrupted scan goes on where it was."""
+"""Sensitivity through the store, taken up where it stopped; and what is known of losses by settings that nobody measured yet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -12,9 +12,11 @@ from prunekit.config import fields as check
 from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.kinds import Share
+from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
+from prunekit.evaluation.cautions import Caution, LayerCut, Point, cautions
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, scan_of, sensitivity
 from prunekit.evaluation.sweep import shape_of, split_of
@@ -33,12 +35,13 @@ from prunekit.experiments.identity import (
     trained_on,
     weights_of,
 )
-from prunekit.experiments.records import Measurement
+from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.requests import Request
 from prunekit.experiments.run_list import dense_run
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all
+from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, told_metric, unpack_all
+from prunekit.tasks.metrics import Metric
 
 WHAT = "sensitivity"
 
@@ -182,3 +185,61 @@ def _opened(row: Measurement) -> Sensitivity:
     )  # fmt: skip
     head = {name: told[name] for name in ("mode", "criterion", "split", "images", "total")}
     return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is stored of a dense model that bears on a setting."""
+
+    sensitivity: Sensitivity | None = None  # of its layers, in the mode of the setting
+    points: tuple[Point, ...] = ()  # the setting at other sparsities, on the data of the dense model's own measurement
+    metric: Metric | None = None  # metric, dense: what the points are of, and the dense model's value
+    dense: float = 1.0
+
+    def cautions(self, spec: PruneSpec, cuts: Sequence[LayerCut], achieved: float | None) -> tuple[Caution, ...]:
+        """Return what a setting is likely to break."""
+        return cautions(
+            spec, cuts, achieved=achieved, sensitivity=self.sensitivity, points=self.points, metric=self.metric, dense=self.dense
+        )
+
+
+NOTHING = Known()
+
+
+def known_losses(store: RunStore | None, weights: str, spec: PruneSpec) -> Known:
+    """Return what a store knows of a dense model that bears on a setting."""
+    if store is None or spec.mode == "nm":
+        return NOTHING
+    try:
+        sensitivity = latest(store, weights, spec.mode)
+        measured = [row for row in store.measurements(run_id(weights, None, None)) if _counts(row)]
+        if spec.sparsity is None or not measured:
+            return Known(sensitivity)
+        return _with_points(store, weights, spec, sensitivity, measured)
+    except PrunekitError:  # a row that cannot be read any more tells nothing
+        return NOTHING
+
+
+def _counts(row: Measurement) -> bool:
+    """Return whether a row is a quality that a loss can be told from."""
+    return row.what in QUALITY and not row.earlier and row.value.get("value") is not None
+
+
+def _with_points(store: RunStore, weights: str, spec: PruneSpec, sensitivity: Sensitivity | None, measured: Sequence[Measurement]) -> Known:
+    """Add the points that were measured on the samples on which the dense model was."""
+    plain = Recovery().to_dict()
+    like = replace(spec, sparsity=0.5).to_dict()
+    found: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    for run in store.runs(kind="pruned", weights=weights):
+        if run.spec is None or run.earlier or run.spec.get("sparsity") is None or {**run.spec, "sparsity": 0.5} != like:
+            continue
+        if run.recovery not in (None, plain):
+            continue
+        for row in store.measurements(run.id):
+            if _counts(row):
+                found.setdefault((row.data_hash, row.split, row.n), []).append((float(run.spec["sparsity"]), float(row.value["value"])))
+    best = max(measured, key=lambda row: len(found.get((row.data_hash, row.split, row.n), ())))
+    metric, dense = told_metric(best.value), float(best.value["value"])
+    told = dict(found.get((best.data_hash, best.split, best.n), ()))
+    points = tuple(Point(sparsity, float(metric.loss(dense, value))) for sparsity, value in sorted(told.items()))
+    return Known(sensitivity, points, metric, dense)

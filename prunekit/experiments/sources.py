@@ -1,4 +1,4 @@
-"""Models and data of jobs, loaded afresh or lent by the server; and where a run comes from, checked to be unchanged."""
+"""Models and data of jobs, loaded afresh or lent by the server; which samples a measurement is of; where a run comes from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError, RunGone
-from prunekit.evaluation.sweep import shape_of
-from prunekit.experiments.identity import earlier_weights_of, run_id, trained_on, weights_of
-from prunekit.experiments.records import QUALITY, Run
+from prunekit.evaluation.sweep import shape_of, split_of
+from prunekit.experiments.identity import data_hash, earlier_weights_of, installed, measurement_id, run_id, trained_on, weights_of
+from prunekit.experiments.records import QUALITY, Run, what_of
 from prunekit.experiments.store import RunStore
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
+from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.protocol import Task
+from prunekit.tasks.resolver import resolve
 
 Loader = Callable[[ModelId, DataId | None], tuple[nn.Module, Any]]
 
@@ -134,3 +137,42 @@ class Source:
         names = ", ".join(data_id.name for data_id in self.data_ids()) or "data that nobody noted"
         why = f"it was made by looking at training images of {names}, and these cannot be loaded or have changed since"
         raise run_gone(self.run, why, "Bring the images back, or make the run again from today's")
+
+
+INT8 = "model.int8.onnx"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A whole part of some data."""
+
+    data_id: DataId
+    split: str
+    data: Any
+    part: Any
+    hashed: str
+    task: Task  # what the model and the data are for
+
+    @classmethod
+    def of(cls, model_id: ModelId, data_id: DataId, split: str) -> Images:
+        """Load them as a dense model wants them: its card decides on their size."""
+        model, data = load(model_id, data_id)
+        part = split_of(data, split)
+        return cls(data_id, split, data, part, data_hash(part), resolve(model, data))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.part)
+
+    def name_of(self, run: Run, what: str | None = None) -> str:
+        """Return what a measurement of a run on them, in its own runtime, is called; of its quality where nothing else is named."""
+        named = what_of(self.task.headline.name) if what is None else what
+        return measurement_id(run.id, self.hashed, self.split, len(self), what=named, **how(run))
+
+
+def how(run: Run) -> dict[str, Any]:
+    """Return what runs a run, and in which versions, as a measurement names them."""
+    versions = installed(str(run.model.get("name", "")))
+    if run.info.get("file") != INT8:
+        return {"runtime": "eager", "versions": versions}
+    return {"runtime": "int8", "versions": {**versions, "runtime": RUNTIMES["int8"].version()}}

@@ -1,7 +1,7 @@
 """Latency: interleaved timing in worker processes, the report, ratios with their intervals."""
 
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.measure import measure_latency
-from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport, Turns
 
 __all__ = [

@@ -18,7 +18,7 @@ from prunekit.errors import LatencyError, PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
-from prunekit.latency.ratio import ratio
+from prunekit.latency.interleaved_timing import ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport, Turns
 from prunekit.latency.worker import ChildDied, check_numbers, my_turn, run_child
 from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
@@ -162,7 +162,7 @@ def measure_latency(
     when every ratio is known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
 
     Language models are timed twice: reading a prompt at once, and reading one token after the others, whose keys and values are kept
-    (`prunekit.models.kv_cache`); then throughput is in tokens. What cannot be timed so says why.
+    (`prunekit.runtimes.torch_sessions`); then throughput is in tokens. What cannot be timed so says why.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from prunekit.latency import trial
 from prunekit.latency.worker import in_a_process, run_child
 from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, known_ids, pack_model, pack_samples
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 from prunekit.tasks.input_form import InputForm
 
 WORK = "prunekit.latency.quantised:export_and_quantise"

@@ -10,11 +10,11 @@ from torch import nn
 from prunekit.colours import KEPT
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.formatting import milliseconds, ratio_span, times
-from prunekit.latency.ratio import Ratio, speed_words
+from prunekit.latency.interleaved_timing import Ratio, speed_words
 from prunekit.notebook import bar, card, notes, table
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
-from prunekit.tasks.phases import PASS, Group
+from prunekit.tasks.protocol import PASS, Group
 
 if TYPE_CHECKING:
     import pandas as pd

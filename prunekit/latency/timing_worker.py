@@ -26,8 +26,8 @@ from prunekit.latency.worker import LIMIT_S, in_a_process
 from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, Row
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.session import Session
-from prunekit.tasks.phases import ONE_TOKEN, Group
+from prunekit.runtimes.runtime import Session
+from prunekit.tasks.protocol import ONE_TOKEN, Group
 
 SHARE_OF_TRIALS = 0.4
 PATIENCE = 20  # times a round without compiling, before a silence counts as hanging

@@ -20,18 +20,17 @@ from prunekit.latency.worker_payload import CACHED, CALIBRATION, Request, Row
 from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import load_code
 from prunekit.models.folder import stored_architecture
-from prunekit.models.kv_cache import OneToken, after_prompt
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_linear, quantise_onnx
-from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Session, words_of
+from prunekit.runtimes.runtime import Runtime, Session, words_of
+from prunekit.runtimes.torch_sessions import OneToken, after_prompt
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, reads_ids, samples_like
-from prunekit.tasks.phases import ONE_TOKEN
+from prunekit.tasks.protocol import ONE_TOKEN
 from prunekit.tasks.stored_batch import read, write
 
 EAGER = "eager"

@@ -1,4 +1,4 @@
-"""The child process that times models: one measurement at a time, started, listened to and ended."""
+"""The child process that times models: one request at a time, from a private folder, started, listened to and ended."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
+from torch import nn
+
 from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
+from prunekit.latency.worker_payload import known_ids, pack_model
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.stored_batch import write
 
 LIMIT_S = 300.0
 
@@ -178,3 +185,35 @@ def check_numbers(
             raise LatencyError(f"{name} must be a whole number from 1 to {most}; got {value!r}")
     if not math.isfinite(budget_s) or not 0 < budget_s <= 3600:
         raise LatencyError(f"the time budget must be above 0 and at most 3600 seconds; got {budget_s!r}")
+
+
+WORK = "prunekit.latency.diagnosis.worker:work"
+FORM = "form.safetensors"
+Source = nn.Module | str | PathLike[str]
+
+
+def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress, form: InputForm | None = None) -> dict[str, Any]:
+    """Return the result of a request, carried out in a fresh process that opens the models as folders, after other measurements."""
+    with tempfile.TemporaryDirectory(prefix="prunekit-causes-") as private:
+        folders = _pack(models, Path(private))
+        path = Path(private) / "request.json"
+        if form is not None:
+            write(form.example, Path(private) / FORM)
+            request = request | {"form": str(Path(private) / FORM)}
+        path.write_text(json.dumps(request | {"folders": folders}))
+        with my_turn(progress):
+            return run_child(path, request["threads"], progress=progress, work=WORK)
+
+
+def _pack(models: Mapping[str, Source], private: Path) -> dict[str, str]:
+    """Return a folder for each model: its own where it is one already."""
+    known = known_ids({name: model for name, model in models.items() if isinstance(model, nn.Module)})
+    return {
+        name: str(pack_model(model, known[name], private / str(index)) if isinstance(model, nn.Module) else Path(model).absolute())
+        for index, (name, model) in enumerate(models.items())
+    }
+
+
+def check_settings(threads: int, budget_s: float, batch: int = 1, min_rounds: int = 1) -> None:
+    """Raise unless the settings make sense."""
+    check_numbers((batch,), (threads,), budget_s, min_rounds)

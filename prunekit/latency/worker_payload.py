@@ -20,13 +20,12 @@ from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.quantise import calibration_samples
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.input_form import InputForm, form_of_data, made_of, reads_ids, samples_like
-from prunekit.tasks.phases import ONE_TOKEN, PASS
-from prunekit.tasks.protocol import Task
+from prunekit.tasks.protocol import ONE_TOKEN, PASS, Task
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.stored_batch import read, write
 

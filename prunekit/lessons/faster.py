@@ -8,8 +8,8 @@ from torch import nn
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.diagnosis.wording import ms
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.measure import measure_latency
-from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, model_of, percent, spec_of, timing

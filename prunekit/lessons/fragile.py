@@ -12,8 +12,8 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, change, digits, model_of, percent, plural, points, spec_of
+from prunekit.models.cost import layer_table
 from prunekit.models.info import info
-from prunekit.models.layer_table import layer_table
 
 LESSON = lesson("fragile")
 *_, NONE = LESSON.guess.options

@@ -2,13 +2,12 @@
 
 from prunekit.models.attention.heads import Heads, adapt, adapter_of, adapters, heads_of, packed_weight
 from prunekit.models.checkpoints import read_checkpoint
-from prunekit.models.cost import Counts, count, layer_macs, model_macs, nonzeros, share_of_all
+from prunekit.models.cost import Counts, count, layer_macs, layer_table, model_macs, nonzeros, share_of_all
 from prunekit.models.entries import DESCRIPTIONS, ModelEntry, list_models, training_of
 from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.histograms import Histogram, filter_norms, histogram
 from prunekit.models.info import ModelInfo, info, remember
 from prunekit.models.input_shape import input_shape_of, with_side
-from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, check_finite, prunable_layers, weight_of
 from prunekit.models.load import load_model, load_upload
 from prunekit.models.rebuilding import apply_widths

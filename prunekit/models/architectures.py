@@ -23,17 +23,19 @@ from prunekit.models.info import ModelInfo, described, remember
 from prunekit.models.meta_copy import check_shaped, copied
 from prunekit.models.outputs import Choice, note
 from prunekit.models.state import fingerprint
-from prunekit.models.timm_models import PREFIX as TIMM
-from prunekit.models.timm_models import build_timm, timm_info, timm_package
-from prunekit.models.torchvision_models import (
-    PREFIX,
+from prunekit.models.wrappers import unwrapped
+from prunekit.models.zoos import (
+    TIMM,
+    TORCHVISION,
+    build_timm,
     build_torchvision,
     other_outputs,
+    timm_info,
+    timm_package,
     torchvision_info,
     torchvision_models,
     torchvision_names,
 )
-from prunekit.models.wrappers import unwrapped
 from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
 
 SEED = 0
@@ -44,19 +46,19 @@ Made = TypeVar("Made")
 
 def is_named(name: str) -> bool:
     """Whether a name is that of an architecture, whatever lies in the folder."""
-    return name in SAMPLES or name in FOLDERS or name.startswith((PREFIX, TIMM, HUGGING_FACE)) or is_factory(name)
+    return name in SAMPLES or name in FOLDERS or name.startswith((TORCHVISION, TIMM, HUGGING_FACE)) or is_factory(name)
 
 
 def build(model_id: ModelId, state: State | None, copies: float = COPIES) -> tuple[nn.Module, ModelInfo]:
     """Return the module that ``model_id`` names, before ``state`` is loaded into it, and what is known of it."""
     name = model_id.name
-    if model_id.pretrained and not name.startswith(PREFIX):
+    if model_id.pretrained and not name.startswith(TORCHVISION):
         raise ModelError(f"pretrained weights are downloaded for torchvision models only; {name!r} is none: leave pretrained out")
     if name in SAMPLES:
         return _sample(model_id)
     if name in FOLDERS:
         return _in_folder(model_id)
-    if name.startswith(PREFIX):
+    if name.startswith(TORCHVISION):
         return _torchvision(model_id, state)
     if name.startswith(TIMM):
         model = _seeded(lambda: build_timm(name))
@@ -65,7 +67,7 @@ def build(model_id: ModelId, state: State | None, copies: float = COPIES) -> tup
         return _seeded(lambda: build_hugging_face(model_id, state, copies))
     if is_factory(name):
         return _own(model_id)
-    known = [*SAMPLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
+    known = [*SAMPLES, *FOLDERS, *(TORCHVISION + n for n in torchvision_names())]
     raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models.'} A model is {KINDS}")
 
 
@@ -157,7 +159,7 @@ def frozen(model: nn.Module, known: ModelInfo) -> nn.Module:
 
 def load_code(name: str) -> None:
     """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's."""
-    if name.startswith(PREFIX):
+    if name.startswith(TORCHVISION):
         torchvision_models()
     elif name.startswith(TIMM):
         timm_package()

@@ -1,11 +1,12 @@
-"""Parameters, non-zeros and multiply-accumulates (MACs)."""
+"""Parameters, non-zeros and multiply-accumulates (MACs); and the table of the layers that can be pruned, with theirs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import ModelError, PrunekitError
+from prunekit.models.attention.heads import packed_weight
 from prunekit.models.inputs import SEVERAL, form_for
-from prunekit.models.layers import channel_layers, prunable_layers, weight_name
-from prunekit.models.meta_copy import Seeing, copied, meta_copy
+from prunekit.models.layers import channel_layers, outputs_of, owner_of_layer, prunable_layers, weight_name, weight_of
+from prunekit.models.meta_copy import PRUNABLE_TYPES, Seeing, copied, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.state import Cache, likeness, remembered
 from prunekit.tasks.input_form import answer, zeros
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Masks = Mapping[str, Tensor]
 COUNTED = (torch.float32, torch.float64, torch.bool)
@@ -227,3 +232,35 @@ def count(model: nn.Module, input_shape: tuple[int, ...], masks: Masks | None = 
         zeros, prunable = zeros + weight.numel() - left, prunable + weight.numel()
         effective -= macs.get(name, 0) * (1 - left / max(weight.numel(), 1))
     return Counts(params, nonzero, total, round(effective), zeros / max(prunable, 1), prunable)
+
+
+def layer_table(model: nn.Module, input_shape: tuple[int, ...], names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Return one row for each prunable layer.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    input_shape : tuple of int
+        Shape of one sample, ``(C, H, W)`` or ``(features,)``.
+    names : iterable of str, optional
+        Some of the :func:`channel_layers`; the prunable ones when left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``name``, ``type``, ``shape`` (of the weight), ``params`` (weight and bias), ``share`` (of all the model's
+        parameters), ``macs`` (for one sample), ``out_channels``.
+    """
+    import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
+    total = sum(p.numel() for p in model.parameters())
+    macs = layer_macs(model, input_shape)
+    rows = []
+    for name in prunable_layers(model) if names is None else names:
+        module = owner_of_layer(model, name)
+        shape = tuple(weight_of(model, name).shape)
+        alone = isinstance(module, PRUNABLE_TYPES) or packed_weight(module) is not None
+        params = sum(p.numel() for p in module.parameters(recurse=False)) if alone else math.prod(shape)
+        rows.append((name, type(module).__name__, shape, params, params / total, macs.get(name, 0), outputs_of(model, name)))
+    return pd.DataFrame(rows, columns=["name", "type", "shape", "params", "share", "macs", "out_channels"])

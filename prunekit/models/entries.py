@@ -14,9 +14,7 @@ from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_models
 from prunekit.models.folder import is_folder, stored_architecture
 from prunekit.models.info import info
-from prunekit.models.timm_models import PREFIX as TIMM
-from prunekit.models.timm_models import timm_names
-from prunekit.models.torchvision_models import PREFIX, torchvision_names
+from prunekit.models.zoos import TIMM, TORCHVISION, timm_names, torchvision_names
 from sample_models import FOLDERS, SAMPLES, card
 from sample_models.recipes import TrainRecipe
 
@@ -137,7 +135,8 @@ def _torchvision_entries() -> tuple[ModelEntry, ...]:
     """Return the entries of torchvision's classifiers."""
     task = "photographs (ImageNet), 1,000 classes"
     return tuple(
-        ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
+        ModelEntry(TORCHVISION + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(TORCHVISION + n))
+        for n in torchvision_names()
     )
 
 

@@ -17,10 +17,9 @@ from prunekit.errors import ModelError, PrunekitError, SpecError
 from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import build
 from prunekit.models.drafts import bring_back, draft, put
-from prunekit.models.earlier_versions import RESULT, read_result
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import ModelInfo, info, remember, side_of
-from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
+from prunekit.models.saved_values import BESIDE, RESULT, WEIGHTS, keep, metadata, read_result, restore
 from sample_models import FOLDERS, SAMPLES
 
 PREFIXES = ("imagefolder:", "segmentation:", "table:", "textfile:", "csv:")

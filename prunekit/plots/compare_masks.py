@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison.mask_overlap import ALL
+from prunekit.comparison.layers import ALL
 from prunekit.formatting import percent, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour

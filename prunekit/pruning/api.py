@@ -12,20 +12,17 @@ from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import SpecError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.wrappers import unwrapped
-from prunekit.pruning.coupled_groups import CoupledGroup, coupled
+from prunekit.pruning.execution import carry_out, mask, update
 from prunekit.pruning.influence import check_influence, has_functions
 from prunekit.pruning.input_shape import HasTest, Inputs, sample_shape
-from prunekit.pruning.masking import mask, update
-from prunekit.pruning.plan_results import carry_out
 from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.channel_groups import ChannelGraph
-from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.grouping import CoupledGroup, coupled, trace
 from prunekit.pruning.structured.plan import Plan, named_plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.n_m import rank
-from prunekit.tracking.logged import tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import LogTo, tracked
 
 
 def prune(

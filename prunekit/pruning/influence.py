@@ -19,13 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.samples import scoring_copy
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.outputs import tensors_of
-from prunekit.models.probe import LARGE, at_rest, index_limit, rounding
-from prunekit.models.probe_answers import KINDS, noise
+from prunekit.models.probe import KINDS, LARGE, at_rest, index_limit, noise, rounding
 from prunekit.tasks.batch import Batch, collate
 from prunekit.tasks.batches import batches_of
 from prunekit.tasks.input_form import HEADS, InputForm

@@ -1,25 +1,59 @@
-"""`PruneResult`: the model, masks or kept channels, and what was reached beside what was requested."""
+"""`PruneResult`: the model, masks (kept as bits) or kept channels, and what was reached beside what was requested."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.formatting import count, error, percent, shape
 from prunekit.models.cost import Counts, share_of_all
 from prunekit.notebook import bar, card, notes, table
-from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.skipped import Skipped
+from prunekit.pruning.structured.grouping import CoupledGroup, coupled
 from prunekit.pruning.structured.plan import Plan
-from prunekit.pruning.unstructured.packed_masks import PackedMasks
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class PackedMasks(Mapping[str, Tensor]):
+    """Layer name to mask, True where a weight stays; read only.
+
+    Each look-up unpacks a fresh BoolTensor of the weight's shape: use ``dict(masks)`` to look often.
+    """
+
+    def __init__(self, masks: Iterable[tuple[str, Tensor]]) -> None:
+        self.removed: dict[str, int] = {}
+        self._bits: dict[str, tuple[NDArray[np.uint8], tuple[int, ...]]] = {}
+        for name, mask in masks:
+            kept = mask.cpu().numpy()
+            self.removed[name] = kept.size - int(np.count_nonzero(kept))
+            self._bits[name] = np.packbits(kept), kept.shape
+
+    @property
+    def total(self) -> int:
+        """How many weights the masks are over."""
+        return sum(math.prod(shape) for _, shape in self._bits.values())
+
+    def __getitem__(self, name: str) -> Tensor:
+        bits, shape = self._bits[name]
+        return torch.from_numpy(np.unpackbits(bits, count=math.prod(shape)).view(np.bool_)).view(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bits)
+
+    def __len__(self) -> int:
+        return len(self._bits)
 
 
 @dataclass(frozen=True)
@@ -56,6 +90,10 @@ class LayerResult:
         lists = {"shape_before": list(self.shape_before), "shape_after": list(self.shape_after)}
         rows = None if self.rows is None else list(self.rows)
         return {**asdict(self), **lists, "kept": None if self.kept is None else list(self.kept), "rows": rows}
+
+
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
+"""What a setting removes, by the name of what is counted: as people read it."""
 
 
 @dataclass(frozen=True)

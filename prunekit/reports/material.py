@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from prunekit.comparison.behaviour import Behaviour, behaviour
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.layer_frames import layer_frame, weight_bins
+from prunekit.comparison.layers import ALL, channel_overlap, layer_frame, overlap, weight_bins
 from prunekit.comparison.lineage import Node, lineage
-from prunekit.comparison.mask_overlap import ALL, channel_overlap, overlap
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.experiments.backfill import predictions
 from prunekit.experiments.load_run import Opened, open_run
-from prunekit.experiments.predict_run import predictions
 from prunekit.experiments.records import Run
 from prunekit.experiments.run_structure import structure_of
 from prunekit.experiments.sources import load
@@ -144,7 +143,7 @@ def said(comparison: Comparison, store: RunStore, *, stored: bool = True, progre
     stored : bool
         Only read what is there; otherwise what is missing is computed.
     progress
-        As for `prunekit.experiments.predict_run.predictions`.
+        As for `prunekit.experiments.backfill.predictions`.
 
     Returns
     -------

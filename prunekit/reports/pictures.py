@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from prunekit import plots
 from prunekit.comparison.behaviour import Behaviour
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.mask_overlap import ALL
+from prunekit.comparison.layers import ALL
 from prunekit.comparison.tradeoff import best_within, metric_frame
 from prunekit.reports.material import Shapes
 from prunekit.tasks.classification import ACCURACY

@@ -6,19 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.runtime import Runtime
+from prunekit.runtimes.runtime import Files, Runtime, Session
 
 if TYPE_CHECKING:
     from prunekit.runtimes.checking import Check, check, evaluate_session
     from prunekit.runtimes.export import export_onnx, load_exporter
     from prunekit.runtimes.quantise import calibration_samples, quantise_linear, quantise_onnx
-    from prunekit.runtimes.session import Files, Session
 
 _HOME = {
     "checking": ("Check", "check", "evaluate_session"),
     "export": ("export_onnx", "load_exporter"),
     "quantise": ("calibration_samples", "quantise_linear", "quantise_onnx"),
-    "session": ("Files", "Session"),
 }
 
 __all__ = [

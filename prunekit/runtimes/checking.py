@@ -17,7 +17,7 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.outputs import SCORES, tensors_of
 from prunekit.models.running import classes_of, finite
-from prunekit.runtimes.session import Session
+from prunekit.runtimes.runtime import Session
 from prunekit.runtimes.torch_sessions import TorchSession
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, length_of

@@ -17,8 +17,8 @@ from prunekit.models.outputs import input_names
 from prunekit.models.running import file_outputs, own_task, run, task_tensors
 from prunekit.models.shared_rows import SharedRowEmbeddingBag, remapped
 from prunekit.runtimes.checking import MOST_ERROR, apart
-from prunekit.runtimes.onnx_session import OnnxSession
-from prunekit.runtimes.session import silence, traced_reason
+from prunekit.runtimes.onnx_sessions import OnnxSession
+from prunekit.runtimes.runtime import silence, traced_reason
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.from_file import OwnTask
 from prunekit.tasks.input_form import heads_of, samples_like

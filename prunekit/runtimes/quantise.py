@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from prunekit.criteria.samples import mixed
 from prunekit.errors import DataError, PrunekitError, RuntimeFault
-from prunekit.runtimes.onnx_session import OnnxSession, fed, load_onnxruntime
-from prunekit.runtimes.session import first_line, silence
+from prunekit.runtimes.onnx_sessions import OnnxSession, fed, load_onnxruntime
+from prunekit.runtimes.runtime import first_line, silence
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
 from prunekit.tasks.resolver import resolve

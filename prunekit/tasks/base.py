@@ -14,8 +14,7 @@ from prunekit.tasks.faults import lookup_fault
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.noted import told
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.phases import PASS, Phase
-from prunekit.tasks.protocol import Task
+from prunekit.tasks.protocol import PASS, Phase, Task
 from prunekit.tasks.shown import Answer, Continuation, Prompt, Reader, Shown
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import BITS, MOST, OVERLAP, SCORE, SIZES, AveragePrecision, matched
 from prunekit.statistics.bootstrap import Weighted
+from prunekit.statistics.ranking import BITS, MOST, OVERLAP, SCORE, SIZES, AveragePrecision, matched
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
@@ -119,7 +119,7 @@ class ObjectDetection(BaseTask):
         """Return what average precision needs of each picture.
 
         Columns ``score`` and ``class`` hold a place for each of 100 detections (score -1 where there is none), ``hit_SIZE`` at which of ten
-        thresholds of IoU it hits an object of that size, or counts for nothing, as bits (`prunekit.statistics.average_precision.matched`),
+        thresholds of IoU it hits an object of that size, or counts for nothing, as bits (`prunekit.statistics.ranking.matched`),
         and ``target_SIZE`` how many objects of each class there are to hit.
         """
         from prunekit.tasks.detector_forms import check_classes, objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)

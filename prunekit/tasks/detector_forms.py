@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import MOST, OVERLAP, SCORE
+from prunekit.statistics.ranking import MOST, OVERLAP, SCORE
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection_loss import dense_loss, pairwise_giou

@@ -16,7 +16,7 @@ from prunekit.tasks.base import OUTPUT
 from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.phases import ONE_TOKEN, PROMPT, Phase
+from prunekit.tasks.protocol import ONE_TOKEN, PROMPT, Phase
 from prunekit.tasks.shown import Bars, Continuation, Prompt, Reader
 from prunekit.tasks.text_inputs import TextInputs
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import Sums
+from prunekit.statistics.ranking import ratio
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import PERCENT, Metric
@@ -36,23 +37,17 @@ def _counts(seen: Observations) -> NDArray[np.float64]:
     return np.column_stack([seen[name].reshape(seen.n, -1) for name in (INTERSECTION, UNION, TARGET)])
 
 
-def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return one by the other; NaN where there is nothing below."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(below > 0, above / below, np.nan)
-
-
 def _mean_iou(sums: NDArray[np.float64]) -> Any:
     """Return the mean IoU of the classes that the labels or the predictions hold."""
     intersection, union, _ = np.split(sums, 3, axis=-1)
     there = union > 0
-    return _ratio(np.where(there, np.nan_to_num(_ratio(intersection, union)), 0).sum(-1), there.sum(-1))
+    return ratio(np.where(there, np.nan_to_num(ratio(intersection, union)), 0).sum(-1), there.sum(-1))
 
 
 def _pixel_accuracy(sums: NDArray[np.float64]) -> Any:
     """Return the share of pixels that are right."""
     intersection, _, target = np.split(sums, 3, axis=-1)
-    return _ratio(intersection.sum(-1), target.sum(-1))
+    return ratio(intersection.sum(-1), target.sum(-1))
 
 
 def _constant_iou(seen: Observations) -> float:
@@ -78,7 +73,7 @@ def iou_of(k: int, name: str = "") -> Metric:
     def columns(seen: Observations) -> NDArray[np.float64]:
         return np.column_stack([seen[f"{INTERSECTION}.{k}"], seen[f"{UNION}.{k}"]])
 
-    return Metric(f"iou.{k}", f"IoU of {name or f'class {k}'}", Sums(columns, lambda sums: _ratio(sums[..., 0], sums[..., 1])), PERCENT)
+    return Metric(f"iou.{k}", f"IoU of {name or f'class {k}'}", Sums(columns, lambda sums: ratio(sums[..., 0], sums[..., 1])), PERCENT)
 
 
 @dataclass(frozen=True)

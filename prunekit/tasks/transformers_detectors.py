@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import ModelError
-from prunekit.statistics.average_precision import MOST, SCORE
+from prunekit.statistics.ranking import MOST, SCORE
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detector_forms import Detections, objects_of
 

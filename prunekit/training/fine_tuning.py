@@ -18,11 +18,10 @@ from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
 from prunekit.pruning.influence import check_influence
 from prunekit.tasks.protocol import Task
-from prunekit.tracking.logged import Logged, tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import Logged, LogTo, tracked
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
+from prunekit.training.recipes import Course, rates_of, steps_of
 from prunekit.training.result import Epoch, Tuned
-from prunekit.training.train_config import Course, rates_of, steps_of
 from prunekit.training.trainer import Report, fit
 from sample_models.recipes import Teaching, TrainRecipe
 

@@ -15,8 +15,8 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
+from prunekit.training.recipes import Course, one_cycle, steps_of
 from prunekit.training.result import Tuned
-from prunekit.training.train_config import Course, one_cycle, steps_of
 from prunekit.training.trainer import Report, fit
 from sample_models import SAMPLES, Sample
 from sample_models.recipes import TrainRecipe

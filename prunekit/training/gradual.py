@@ -16,15 +16,14 @@ from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune
 from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.result import PruneResult
-from prunekit.tracking.logged import Logged, tracked
-from prunekit.tracking.tracker import LogTo
+from prunekit.tracking import Logged, LogTo, tracked
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split
 from prunekit.training.preparation import prepared
 from prunekit.training.pruning_steps import Cut, cutter, settings_of
+from prunekit.training.recipes import rates_of, steps_of
 from prunekit.training.result import Recovered
-from prunekit.training.train_config import rates_of, steps_of
 from prunekit.training.trainer import Report
 
 MOST_POINTS = 40  # drawn for each epoch

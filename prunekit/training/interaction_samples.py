@@ -18,7 +18,7 @@ from prunekit.models.info import described, remember
 from prunekit.models.layers import LOOKED_UP
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.recommendation import RECOMMENDATION
-from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine
+from prunekit.training.recipes import CardRecipe, Say, card_of, descend, warm_cosine
 from sample_models import FOLDERS, card, in_folder
 
 DATA = ("clicks", "movielens")

@@ -19,7 +19,7 @@ from prunekit.models.info import described, remember
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
-from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
+from prunekit.training.recipes import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
 from prunekit.training.window_samples import WindowRecipe, fit_windows
 from sample_models import FOLDERS, card, in_folder
 

@@ -16,8 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.pruning.api import plan_of
-from prunekit.pruning.coupled_groups import CoupledGroup, coupled
-from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.grouping import CoupledGroup, coupled, trace
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.result import Tuned
 from prunekit.training.trainer import Report

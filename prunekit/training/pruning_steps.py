@@ -20,9 +20,8 @@ from prunekit.models.layers import channel_layers
 from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state
 from prunekit.pruning.api import prune
+from prunekit.pruning.execution import carry_out, mask, update
 from prunekit.pruning.layer_selection import chosen_layers
-from prunekit.pruning.masking import mask, update
-from prunekit.pruning.plan_results import carry_out
 from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.schedule import SCHEDULES

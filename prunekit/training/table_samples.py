@@ -16,7 +16,7 @@ from prunekit.data.tables import TableData, load_diabetes
 from prunekit.errors import ModelError
 from prunekit.local_code.factories import load_factory
 from prunekit.models.info import described, remember
-from prunekit.training.sample_recipe import CardRecipe, card_of
+from prunekit.training.recipes import CardRecipe, card_of
 from sample_models import FOLDERS, card, in_folder
 
 DATA: dict[str, Callable[[], TableData]] = {"diabetes": load_diabetes}

@@ -17,7 +17,7 @@ from prunekit.errors import ModelError
 from prunekit.local_code.factories import load_factory
 from prunekit.models.info import described, remember
 from prunekit.tasks.language_modelling import IGNORED
-from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
+from prunekit.training.recipes import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
 from sample_models import FOLDERS, card, in_folder
 
 DATA = ("reviews", "shakespeare")

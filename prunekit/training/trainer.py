@@ -27,8 +27,8 @@ from prunekit.tasks.classification import Classification
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.protocol import Task
 from prunekit.training.images import TrainingSamples, are_images, with_images
+from prunekit.training.recipes import Course, steps_of
 from prunekit.training.result import Epoch, Tuned
-from prunekit.training.train_config import Course, steps_of
 from sample_models.augment import Shrink
 
 

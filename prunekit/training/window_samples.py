@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from prunekit.data.annotated import MaskSplit
 from prunekit.tasks.segmentation import IGNORED, SEGMENTATION
-from prunekit.training.sample_recipe import CardRecipe, Say, descend, warm_cosine, weights_decay
+from prunekit.training.recipes import CardRecipe, Say, descend, warm_cosine, weights_decay
 
 LEAST = 0.01
 """Share of the learning rate that a cycle ends at."""

@@ -21,7 +21,7 @@ with PEOPLE.first():
     rules.begin()
     session.sync()
     here = routes.navigation()
-    sidebar.show()
+    sidebar.draw()
     with show.slot():
         for sentence in session.problems():
             st.warning(sentence, icon=":material/link_off:")

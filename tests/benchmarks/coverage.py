@@ -29,8 +29,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
-from prunekit.models.torchvision_models import torchvision_names
-from prunekit.pruning.plan_results import carry_out
+from prunekit.models.zoos import torchvision_names
+from prunekit.pruning.execution import carry_out
 from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace

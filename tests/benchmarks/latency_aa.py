@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 import prunekit
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.measure import measure_latency
-from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate
 
 STACKS = Path(__file__).parent / "stacks.py"

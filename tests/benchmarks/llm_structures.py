@@ -31,7 +31,7 @@ from prunekit.pruning import prune
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.language_modelling import LANGUAGE
-from prunekit.tasks.phases import PROMPT
+from prunekit.tasks.protocol import PROMPT
 from prunekit.training.fine_tuning import fine_tune
 
 STEPS, SHORT, LEARNED = 200, 48, [*range(16, 100), *range(108, 224)]

@@ -38,8 +38,8 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.max_sparsity import is_within
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.measure import sensitivity
-from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.load_run import open_run

@@ -22,10 +22,10 @@ import torchvision
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.sensitivity.faster_form import faster_form
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.measure import SPARSITIES
 from prunekit.evaluation.sensitivity.replay import Replay
+from prunekit.evaluation.sensitivity.shortcuts import faster_form
 from prunekit.tasks.batch import Batch
 
 

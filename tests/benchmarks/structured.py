@@ -41,7 +41,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.experiments.identity import this_machine
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
-from prunekit.models.torchvision_models import torchvision_names
+from prunekit.models.zoos import torchvision_names
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking

@@ -10,8 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from prunekit.cli import build_parser
+from prunekit.cli.schemas import DOCUMENTS, schema
 from prunekit.cli.schemas.__main__ import text
-from prunekit.cli.schemas.documents import DOCUMENTS, schema
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.experiments.archive.manifest import Manifest

@@ -10,7 +10,7 @@ import prunekit
 from prunekit.cli import main
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.models.layer_table import layer_table
+from prunekit.models.cost import layer_table
 
 
 def output(capsys: pytest.CaptureFixture[str], *args: str) -> str:

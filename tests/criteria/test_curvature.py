@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from prunekit.criteria.criterion import ScoringTask
 from prunekit.criteria.gradients import hessian_diagonal
 from prunekit.criteria.samples import BATCH, mixed
 from prunekit.criteria.scoring import channel_scores, weight_scores
-from prunekit.criteria.scoring_task import ScoringTask
 from tests.criteria.samples import Noise
 from tests.pruning.peer import Theirs, oracle
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit.evaluation.sensitivity import faster_form as module
-from prunekit.evaluation.sensitivity.faster_form import faster_form
+from prunekit.evaluation.sensitivity import shortcuts as module
 from prunekit.evaluation.sensitivity.measure import sensitivity
+from prunekit.evaluation.sensitivity.shortcuts import faster_form
 from prunekit.tasks.batch import Batch
 
 

@@ -16,11 +16,10 @@ from prunekit.evaluation.accuracy import Predictions, evaluate
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes
-from prunekit.experiments import backfill, predict_run, quantised_run
-from prunekit.experiments.backfill import fill
+from prunekit.experiments import backfill, quantised_run
+from prunekit.experiments.backfill import fill, pack, predictions, unpack
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
-from prunekit.experiments.predict_run import pack, predictions, unpack
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.sweep_run import measure_one
@@ -111,7 +110,7 @@ def test_predictions_are_right_where_the_accuracy_says_so_and_are_read_the_secon
     assert np.array_equal(right, kept.quality(run, data_hash(data.test), "test", len(data.test)).correct)
     assert found.classes.dtype == np.int64
     assert (found.confidences > 1 / 10 - 1e-6).all() and (found.confidences <= 1).all()
-    monkeypatch.setattr(predict_run, "open_run", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(backfill, "open_run", lambda *_, **__: pytest.fail("asked again"))
     again = predictions(run, DIGITS, "test", kept, stored=True)
     assert np.array_equal(again.classes, found.classes) and np.array_equal(again.confidences, found.confidences)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prunekit import PruneSpec, load_model, prune
-from prunekit.comparison.layer_frames import weight_bins
+from prunekit.comparison.layers import weight_bins
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
 from prunekit.experiments.requests import SweepRequest

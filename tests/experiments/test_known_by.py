@@ -18,10 +18,10 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import RunGone
 from prunekit.evaluation.sweep import shape_of
+from prunekit.experiments.backfill import predictions
 from prunekit.experiments.identity import data_hash, weights_of
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
-from prunekit.experiments.predict_run import predictions
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.save_run import save
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored

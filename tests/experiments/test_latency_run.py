@@ -16,7 +16,7 @@ from prunekit.experiments.latency_run import Timed, keep_latency, keep_timed
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.models.load import load_model
 from prunekit.pruning.api import prune

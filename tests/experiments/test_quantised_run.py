@@ -18,7 +18,7 @@ from prunekit.latency import quantised
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 
 SPEC = PruneSpec(mode="structured", sparsity=0.5)
 BRANCHES = """

@@ -13,16 +13,16 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
+from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.load_run import open_run
-from prunekit.experiments.search import trial_models
+from prunekit.experiments.search import objective
 from prunekit.experiments.search.objective import FEW
 from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import Space, further
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency
 from prunekit.models.cost import count
 from prunekit.models.load import load_model
@@ -95,7 +95,7 @@ def test_the_fastest_of_the_smallest_is_chosen_by_time_that_was_measured_apart(k
         yield
         inside.append("out")
 
-    monkeypatch.setattr(trial_models, "measure_latency", pretended)
+    monkeypatch.setattr(objective, "measure_latency", pretended)
     asked = replace(ASKED, minimise="latency", lose=0.2, trials=8)
     found = search_through(asked, kept, model=mlp, data=data, apart=apart)
     smallest = sorted((t for t in found.trials if t.state == "holds"), key=lambda t: (t.cost, t.loss))[:3]

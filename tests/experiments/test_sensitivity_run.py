@@ -1,20 +1,25 @@
 """Sensitivity and how far, through the store: read and not measured again, taken up where they were."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import prunekit
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.cautions import MUCH
 from prunekit.experiments import max_sparsity_run, sensitivity_run
 from prunekit.experiments.experiment import Experiment
+from prunekit.experiments.identity import weights_of
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
-from prunekit.experiments.requests import SweepRequest
-from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.sensitivity_run import NOTHING, SensitivityRequest, known_losses, sense, stored
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import sweep_through
+from prunekit.experiments.sweep_run import measure_one, sweep_through
 from prunekit.models.load import load_model
 from prunekit.pruning.unstructured.masks import masked_copy, masks_at
 
@@ -136,3 +141,24 @@ def test_an_allowed_loss_is_a_number_in_the_metrics_own_unit():
     assert (
         max_sparsity_run.FurthestRequest.from_dict(FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 0.01).to_dict()).allowed == 0.01
     )
+
+
+SPEC = PruneSpec(sparsity=0.5)
+
+
+def test_the_curve_is_that_of_the_same_setting_on_the_same_samples(tmp_path):
+    store, model = RunStore(tmp_path / "runs.sqlite"), prunekit.load_model("digits_mlp")
+    weights = weights_of(model, prunekit.info(model).input_shape)
+    assert not known_losses(store, weights, SPEC).points and known_losses(None, weights, SPEC) is NOTHING
+    asked = AccuracyRequest(ModelId("digits_mlp"), DataId("digits", limit=60), SPEC, split="test")
+    dense = measure_one(replace(asked, spec=None), store).accuracy
+    measured = {}
+    for spec in (SPEC, replace(SPEC, sparsity=0.97), replace(SPEC, scope="uniform"), replace(SPEC, criterion="random")):
+        measured[spec] = measure_one(replace(asked, spec=spec), store).accuracy
+    known = known_losses(store, weights, replace(SPEC, sparsity=0.9))
+    assert {(p.sparsity, round(p.loss, 9)) for p in known.points} == {
+        (spec.sparsity, round(dense.value - measured[spec].value, 9)) for spec in (SPEC, replace(SPEC, sparsity=0.97))
+    }
+    beyond = known.cautions(replace(SPEC, sparsity=0.98), [], None)
+    assert [caution.kind for caution in beyond] == ["curve"] * (known.points[-1].loss > MUCH)
+    assert not known.cautions(SPEC, [], None)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from prunekit.errors import LatencyError
-from prunekit.latency.interleaved_timing import SAMPLE_S, WARM_CALLS, take_turns, warm_up
-from prunekit.latency.ratio import ratio
+from prunekit.latency.interleaved_timing import SAMPLE_S, WARM_CALLS, ratio, take_turns, warm_up
 
 
 class World:

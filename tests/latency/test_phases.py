@@ -14,7 +14,7 @@ from prunekit.errors import LatencyError, ModelError, TaskError
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
 from prunekit.models.identity_blocks import replace_module, stand_in
-from prunekit.models.kv_cache import OneToken, after_prompt
+from prunekit.runtimes.torch_sessions import OneToken, after_prompt
 from prunekit.tasks import task
 from prunekit.tasks.batch import Batch
 from tests import hf_folders

@@ -7,8 +7,8 @@ import pytest
 
 import prunekit
 from prunekit.cli.latency import _page
+from prunekit.latency.interleaved_timing import ratio, speed_words
 from prunekit.latency.measure import measure_latency as latency
-from prunekit.latency.ratio import ratio, speed_words
 from prunekit.latency.report import Candidate
 from tests.ui import pretended
 

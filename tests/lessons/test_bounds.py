@@ -5,7 +5,7 @@ import pytest
 
 from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency
 from prunekit.lessons import budgets, cliff
 from prunekit.models.cost import Counts

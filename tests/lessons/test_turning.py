@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from prunekit.evaluation.paired import compare
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.lessons import choose, faster, fragile, heal, layer
 from prunekit.lessons.advice import GOALS
 from prunekit.lessons.budgets import when_to_use

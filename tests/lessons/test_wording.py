@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.lessons import cliff, faster, fragile, heal
 from prunekit.lessons.course import answer_of

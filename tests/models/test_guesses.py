@@ -9,7 +9,7 @@ from PIL import Image
 
 import prunekit
 from prunekit.local_code import contract
-from prunekit.models.guesses import guesses
+from prunekit.models.info import guesses
 from tests.tables import case
 
 TEXT = """

@@ -15,7 +15,7 @@ from prunekit.config import registered
 from prunekit.config.ids import ModelId
 from prunekit.config.registered import register_model, registered_models
 from prunekit.errors import CheckpointError, ModelError
-from prunekit.models import torchvision_models
+from prunekit.models import zoos
 from prunekit.models.entries import DESCRIPTIONS, list_models
 from prunekit.models.info import info, remember
 from prunekit.models.load import load_model, load_upload
@@ -85,7 +85,7 @@ def test_every_classifier_of_torchvision_is_listed_once_and_can_be_asked_for():
     assert listed == [f"torchvision/{name}" for name in names] and len(names) >= 80
     for entry in list_models():
         if entry.kind == "torchvision":
-            known = torchvision_models.torchvision_info(entry.id, nn.Identity())
+            known = zoos.torchvision_info(entry.id, nn.Identity())
             assert known.input_shape[0] == 3 and known.size == known.input_shape[1] == known.input_shape[2]
             assert len(known.mean) == len(known.std) == 3 and len(known.classes) == 1000
 
@@ -93,8 +93,8 @@ def test_every_classifier_of_torchvision_is_listed_once_and_can_be_asked_for():
 @pytest.mark.parametrize(("name", "side"), [("inception_v3", 299), ("resnet18", 224), ("efficientnet_b7", 600), ("vit_h_14", 224)])
 def test_the_input_is_the_one_the_weights_were_made_for(name, side):
     with torch.device("meta"):
-        model = torchvision_models.build_torchvision(f"torchvision/{name}", pretrained=False)
-    assert torchvision_models.torchvision_info(ModelId(f"torchvision/{name}"), model).input_shape == (3, side, side)
+        model = zoos.build_torchvision(f"torchvision/{name}", pretrained=False)
+    assert zoos.torchvision_info(ModelId(f"torchvision/{name}"), model).input_shape == (3, side, side)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.comparison.mask_overlap import ALL
+from prunekit.comparison.layers import ALL
 from prunekit.comparison.metrics import LETTERS, METRICS
 from prunekit.comparison.tradeoff import pareto
 from prunekit.evaluation.quality import DENSE

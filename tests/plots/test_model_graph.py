@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunekit.plots.layered_drawing import layered
-from prunekit.plots.model_graph import ALONE, STUCK, model_graph
+from prunekit.plots.model_graph import ALONE, STUCK, layered, model_graph
 
 graphs = st.integers(2, 14).flatmap(
     lambda n: st.tuples(st.just(n), st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda e: e[0] != e[1])))

@@ -17,9 +17,9 @@ from prunekit.models.layers import prunable_layers
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
 from prunekit.pruning.api import prune
+from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.plan_results import planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace

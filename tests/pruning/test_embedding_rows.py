@@ -14,7 +14,6 @@ from prunekit import PruneSpec, load_data, load_model, prune
 from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import Recipe
-from prunekit.criteria.lookups import count_lookups
 from prunekit.errors import DataError, ModelError, ProofError, PruningError, SpecError
 from prunekit.experiments.archive.architecture import adapters_of
 from prunekit.models.folder import write_folder
@@ -23,7 +22,7 @@ from prunekit.models.shared_rows import SharedRowEmbedding, SharedRowEmbeddingBa
 from prunekit.models.widths import widths
 from prunekit.pruning import sample_shape
 from prunekit.pruning.proof import prove, require
-from prunekit.pruning.structured.embedding_rows import embedding_tables
+from prunekit.pruning.structured.embedding_rows import count_lookups, embedding_tables
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.tasks.batch import Batch

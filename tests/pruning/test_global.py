@@ -11,7 +11,7 @@ from prunekit import load_data, load_model, prune
 from prunekit.config.spec import PruneSpec
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
-from prunekit.pruning.plan_results import planned_counts
+from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 from tests.held import held

@@ -16,7 +16,7 @@ from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
-from prunekit.pruning.masking import emptied
+from prunekit.pruning.execution import emptied
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 

@@ -11,10 +11,10 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune
+from prunekit.pruning.result import PackedMasks
 from prunekit.pruning.unstructured import cut_rules, masks
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import rank
-from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.pruning.unstructured.sorted_scores import Order, guess, within
 from tests.pruning.drawn import fractions, mlps
 

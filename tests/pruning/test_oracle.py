@@ -15,7 +15,7 @@ from prunekit import load_model
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.models.layers import prunable_layers
-from prunekit.models.torchvision_models import torchvision_names
+from prunekit.models.zoos import torchvision_names
 from prunekit.pruning.api import prune
 from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.proof import prove

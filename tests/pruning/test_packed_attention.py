@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.criteria.criterion import ScoringTask
 from prunekit.criteria.layer_inputs import input_norms
-from prunekit.criteria.scoring_task import ScoringTask
 from prunekit.models.layers import prunable_layers
 from prunekit.pruning.api import prune
 

@@ -23,7 +23,7 @@ from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.pruning.api import prune
-from prunekit.pruning.plan_results import planned_counts
+from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.depth import block_scores
 from prunekit.pruning.structured.grouping import trace

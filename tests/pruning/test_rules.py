@@ -12,7 +12,7 @@ from prunekit.models.cost import count
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
 from prunekit.pruning.api import prune
-from prunekit.pruning.plan_results import planned_counts
+from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal

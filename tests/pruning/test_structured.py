@@ -17,8 +17,8 @@ from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
+from prunekit.pruning.execution import carry_out, planned_counts
 from prunekit.pruning.masked_reference import zeroed
-from prunekit.pruning.plan_results import carry_out, planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking

@@ -7,7 +7,7 @@ import torch
 from prunekit import load_model
 from prunekit.models.cost import count
 from prunekit.models.info import info
-from prunekit.pruning.plan_results import planned_counts
+from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.grouping import trace

@@ -18,7 +18,7 @@ from prunekit.models.cost import model_macs
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
-from prunekit.pruning.plan_results import carry_out, planned_counts
+from prunekit.pruning.execution import carry_out, planned_counts
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal

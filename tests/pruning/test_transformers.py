@@ -8,7 +8,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
-from prunekit.pruning.plan_results import carry_out, planned_counts
+from prunekit.pruning.execution import carry_out, planned_counts
 from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking

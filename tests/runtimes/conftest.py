@@ -10,7 +10,7 @@ import prunekit
 from prunekit.models.info import info
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.quantise import quantise_onnx
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 
 SAMPLES = ("digits_cnn", "mnist_lenet5", "cifar10_resnet20", "cifar10_mobilenetv2")
 # one of each family as it is and halved, the largest alone both ways; the others with the slow ones

@@ -14,7 +14,7 @@ from prunekit.models.outputs import Choice, note, tensors_of
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx
-from prunekit.runtimes.onnx_session import OnnxSession
+from prunekit.runtimes.onnx_sessions import OnnxSession
 
 SHAPE = (3, 8, 8)
 Pair = namedtuple("Pair", ["features", "map"])

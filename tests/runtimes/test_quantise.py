@@ -16,7 +16,7 @@ from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import apart, check, evaluate_session
 from prunekit.runtimes.export import export_onnx
-from prunekit.runtimes.onnx_session import OnnxSession
+from prunekit.runtimes.onnx_sessions import OnnxSession
 from prunekit.runtimes.quantise import calibration_samples, quantise_linear, quantise_onnx
 
 INT8 = ("int8", "openvino_int8")

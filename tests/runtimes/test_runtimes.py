@@ -11,7 +11,7 @@ from torch import nn
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
-from prunekit.runtimes.session import Files
+from prunekit.runtimes.runtime import Files
 from prunekit.runtimes.torch_sessions import SparseLinear
 from tests.runtimes.conftest import FORMS, OTHERS, SAMPLES
 

@@ -8,7 +8,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import nn
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import AveragePrecision
+from prunekit.statistics.ranking import AveragePrecision
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection import BY_SIZE, DETECTION, MAP, MAP50, ObjectDetection
 from prunekit.tasks.detector_forms import Detections, PlainForm

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import prunekit
+from prunekit import tracking as module
 from prunekit.cli import main
 from prunekit.errors import PrunekitError
 from prunekit.tracking import TRACKERS, open_tracker, tracked
-from prunekit.tracking import logged as module
 
 
 @dataclass

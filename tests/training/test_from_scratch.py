@@ -9,7 +9,7 @@ from prunekit.errors import DataError, RecoveryError, SpecError
 from prunekit.models.entries import training_of
 from prunekit.models.info import info
 from prunekit.training.from_scratch import train
-from prunekit.training.train_config import one_cycle
+from prunekit.training.recipes import one_cycle
 from sample_models import SAMPLES, card
 from tests.training.drawn import bits, data_of, net, same, without
 

@@ -10,8 +10,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import RecoveryError
-from prunekit.pruning.coupled_groups import coupled
-from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.grouping import coupled, trace
 from prunekit.training.preparation import PENALTIES
 
 SPEC = prunekit.PruneSpec(mode="structured", sparsity=0.5)

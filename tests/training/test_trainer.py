@@ -18,7 +18,7 @@ from prunekit.errors import RecoveryError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.training.images import Augmentation, TrainingSamples
-from prunekit.training.train_config import Course, one_cycle, rates_of, steps_of, trained_by
+from prunekit.training.recipes import Course, one_cycle, rates_of, steps_of, trained_by
 from prunekit.training.trainer import Loop
 from sample_models import SAMPLES
 from sample_models.recipes import Teaching

@@ -34,8 +34,7 @@ from prunekit.lessons.lesson import LESSONS
 from prunekit.plots.quality_curves import AXES
 from prunekit.ui.state.address import codec_of, decode, encode
 from prunekit.ui.state.compatible import fit
-from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.page_settings import FLOORS, KEEPS, PARTS, SORTS, TABS
+from prunekit.ui.state.page_settings import FLOORS, KEEPS, PARTS, SORTS, TABS, Curve
 from prunekit.ui.state.settings import Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))

@@ -16,10 +16,10 @@ from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one
 from prunekit.lessons.presets import PRESETS
-from prunekit.ui.classroom import limits, rules, teacher
+from prunekit.ui.classroom import limits, rules
 from prunekit.ui.classroom.seats import Room, Seat, View
-from prunekit.ui.components import run_labels
-from prunekit.ui.state.curve import Curve
+from prunekit.ui.components import run_labels, sidebar
+from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import PLAIN, Settings
 from prunekit.ui.state.uploads import uploads
 
@@ -190,7 +190,7 @@ def test_only_the_teachers_browser_can_start_afresh(tab, home):
     assert "teacher" not in {**boss.address, **stranger.address}, "others may look at the screen"
     assert f"{ADDRESS}/learn?lesson=9  " in "\n".join(code.value for code in boss.app.code)
     with pytest.raises(PrunekitError, match="only the teacher"):
-        teacher.restart()
+        sidebar.restart()
 
 
 def test_the_reset_removes_everything_and_open_tabs_are_told(tab, home):

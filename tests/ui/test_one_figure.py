@@ -18,9 +18,8 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import zero_or_gone
 from prunekit.experiments.save_run import save
-from prunekit.models.cost import count
+from prunekit.models.cost import count, layer_table
 from prunekit.models.info import info
-from prunekit.models.layer_table import layer_table
 from prunekit.reports.page import report
 from tests.experiments.archive.made import files_of, plain
 from tests.ui import pretended

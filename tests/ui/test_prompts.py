@@ -10,7 +10,7 @@ from prunekit.data.text import reader_of
 from prunekit.data.tokenisers import Coding
 from prunekit.errors import DataError
 from prunekit.models.info import info
-from prunekit.plots.answers import answer_bars, answers_caption
+from prunekit.plots.sample_answers import answer_bars, answers_caption
 from prunekit.tasks.classification import TEXT
 from prunekit.tasks.language_modelling import LANGUAGE, visible
 from prunekit.tasks.shown import Bars, Reader

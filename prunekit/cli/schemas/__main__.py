@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prunekit.cli.schemas.documents import DOCUMENTS, schema
+from prunekit.cli.schemas import DOCUMENTS, schema
 
 
 def text(name: str) -> str:

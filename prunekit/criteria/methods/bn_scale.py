@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, ScoringTask
+from prunekit.criteria.criterion import Criterion, Scores, ScoringTask
 from prunekit.errors import ModelError, PruningError
 
 if TYPE_CHECKING:

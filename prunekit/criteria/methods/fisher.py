@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, ScoringTask
+from prunekit.criteria.criterion import Criterion, Scores, ScoringTask
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import each_layer
+from prunekit.criteria.criterion import Criterion, each_layer
 
 if TYPE_CHECKING:
     from torch import Tensor

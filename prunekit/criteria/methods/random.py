@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import each_layer
+from prunekit.criteria.criterion import Criterion, each_layer
 
 if TYPE_CHECKING:
     from torch import Tensor

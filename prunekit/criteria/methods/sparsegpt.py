@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, ScoringTask
+from prunekit.criteria.criterion import Criterion, Scores, ScoringTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +28,7 @@ def sparsegpt(task: ScoringTask) -> Scores:
     from torch.overrides import BaseTorchFunctionMode
 
     from prunekit.criteria.layer_inputs import InputProducts
-    from prunekit.criteria.samples import run_in_parts
-    from prunekit.criteria.scoring_copy import headless_copy
+    from prunekit.criteria.samples import headless_copy, run_in_parts
     from prunekit.models.layers import inputs_first, owner_of_layer, weight_name
     from prunekit.models.running import task_of
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import OfLayer, Prepared, ScoringTask
+from prunekit.criteria.criterion import Criterion, OfLayer, Prepared, ScoringTask
 
 
 @Prepared

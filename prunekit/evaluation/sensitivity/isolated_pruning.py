@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
-from prunekit.models.layer_table import layer_table
+from prunekit.models.cost import layer_table
 from prunekit.models.layers import prunable_layers, weight_name
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.masked_reference import removed_mask, zeroes_do

@@ -18,10 +18,10 @@ from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluation_of
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
-from prunekit.evaluation.sensitivity.faster_form import faster_form
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
 from prunekit.evaluation.sensitivity.scan import Elsewhere, Scan, Seen, stages
+from prunekit.evaluation.sensitivity.shortcuts import faster_form
 from prunekit.formatting import count, percent
 from prunekit.models.running import task_of
 from prunekit.notebook import card, notes, shaded, table

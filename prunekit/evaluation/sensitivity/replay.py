@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from prunekit.errors import ModelError
 from prunekit.evaluation.sensitivity.call_trace import Path, Watched, Working, watch
-from prunekit.evaluation.sensitivity.reusable_outputs import Kept, Reuse, frontier, rewritten_later, stateful, within
+from prunekit.evaluation.sensitivity.shortcuts import Kept, Reuse, frontier, rewritten_later, stateful, within
 from prunekit.pruning.masked_reference import as_smaller
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import owner_of

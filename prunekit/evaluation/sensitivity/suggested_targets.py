@@ -12,7 +12,7 @@ import numpy as np
 
 from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
-from prunekit.evaluation.sensitivity.knapsack import Floats, Ints, least_for, most_within
+from prunekit.evaluation.sensitivity.layer_targets import Floats, Ints, least_for, most_within
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.formatting import asked, lost, ordinary, percent
 from prunekit.tasks.classification import ACCURACY

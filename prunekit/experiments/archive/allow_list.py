@@ -16,7 +16,7 @@ from prunekit.experiments.archive.manifest import INT8, LOADER, ArchiveError, Ma
 from prunekit.experiments.store import RunStore
 from prunekit.local_code.factories import is_factory, split_name
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
-from prunekit.models.torchvision_models import PREFIX, torchvision_names
+from prunekit.models.zoos import TORCHVISION, torchvision_names
 from sample_models import FOLDERS, SAMPLES
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
@@ -63,7 +63,7 @@ def _tensors(graphs: list[Any], nodes: list[Any]) -> Iterator[Any]:
 def architecture_of(manifest: Manifest, store: RunStore, factory: str | None = None) -> str:
     """Return by what the model of an archive is built here."""
     name = manifest.architecture
-    if name in SAMPLES or name in FOLDERS or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in torchvision_names()):
+    if name in SAMPLES or name in FOLDERS or (name.startswith(TORCHVISION) and name.removeprefix(TORCHVISION) in torchvision_names()):
         return name
     if name.startswith(HUGGING_FACE):
         return _hugging_face(name, store, factory)

@@ -21,8 +21,8 @@ from prunekit.models.hugging_face import Pooled
 from prunekit.models.hugging_face_files import CONFIG, folder_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.shared_rows import ROWS, SHARED, remapped
-from prunekit.models.torchvision_models import INITIALISED, PREFIX
 from prunekit.models.wrappers import unwrapped
+from prunekit.models.zoos import INITIALISED, TORCHVISION
 from sample_models import SAMPLES, architectures, in_folder
 
 OWN_NAME = "architecture.py"
@@ -52,8 +52,8 @@ def _source_of(architecture: str, model: nn.Module, classes: int) -> Source:
     """Return the lines that build an architecture at its first widths."""
     if architecture in SAMPLES:
         return _beside(OWN_NAME, SAMPLES[architecture].build.__name__, True, Path(architectures.__file__).read_bytes())
-    if architecture.startswith(PREFIX):
-        return _torchvision(architecture.removeprefix(PREFIX), model, classes)
+    if architecture.startswith(TORCHVISION):
+        return _torchvision(architecture.removeprefix(TORCHVISION), model, classes)
     if is_factory(architecture := in_folder(architecture, "model")):
         path, name = split_name(architecture, ModelError)
         built = not isinstance(load_factory(architecture, ModelError), nn.Module)

@@ -26,7 +26,7 @@ from prunekit.models.outputs import tensors_of
 from prunekit.models.running import run
 from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.export import Flat, export_onnx, load_exporter, open_batch, zeros_like
-from prunekit.runtimes.session import silence, traced_reason
+from prunekit.runtimes.runtime import silence, traced_reason
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, samples_like
 from prunekit.tasks.stored_batch import read

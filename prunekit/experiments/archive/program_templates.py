@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-TORCH = Template('''\
+LOAD_TORCH = Template('''\
 """$title
 
 Rebuilds the network from model.safetensors. Needs torch$package; see README.md for the figures.
@@ -231,7 +231,7 @@ def accuracy(model, path):
     return right, len(labels)
 ''',
 }
-INT8 = Template('''\
+LOAD_INT8 = Template('''\
 """$title
 
 Opens the network, quantised to int8, from model.int8.onnx. Needs numpy, onnxruntime and safetensors; see README.md for the figures.

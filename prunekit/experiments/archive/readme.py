@@ -22,7 +22,7 @@ from prunekit.models.outputs import SCORES, input_names
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import InputForm, form_words, made_of
 from prunekit.tasks.metrics import PERCENT
-from prunekit.tasks.phases import PASS, Group
+from prunekit.tasks.protocol import PASS, Group
 from prunekit.tasks.wording import written
 
 ABOUT = {

@@ -36,7 +36,7 @@ from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import evaluate_session
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.runtime import Files, Session
 from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.classification import ACCURACY
 

@@ -26,8 +26,7 @@ from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import home, weights_folder
 from prunekit.experiments.recovery_run import unpack
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.search.objective import ADVICE, FEW, Objective
-from prunekit.experiments.search.proposals import follow_up, propose
+from prunekit.experiments.search.objective import ADVICE, FEW, Objective, in_turns, look
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, modes_for
 from prunekit.experiments.search.study import (
@@ -35,16 +34,17 @@ from prunekit.experiments.search.study import (
     best_of,
     finish,
     finished,
+    follow_up,
     known,
     open_study,
     optuna,
     parameters,
+    propose,
     smallest,
     times_of,
     tried,
     try_again,
 )
-from prunekit.experiments.search.trial_models import in_turns, look
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore

@@ -11,8 +11,8 @@ from torch import nn
 
 from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
-from prunekit.latency.diagnosis.request import ask, check_settings
-from prunekit.latency.ratio import Ratio, ratio
+from prunekit.latency.interleaved_timing import Ratio, ratio
+from prunekit.latency.worker import ask, check_settings
 from prunekit.models.cost import layer_macs
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunekit.errors import LatencyError
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 
 if TYPE_CHECKING:
     import pandas as pd

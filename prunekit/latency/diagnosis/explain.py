@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prunekit.latency.diagnosis import wording
 from prunekit.latency.diagnosis.evidence import BETWEEN, Evidence, LayerEvidence
-from prunekit.latency.ratio import MARGIN
+from prunekit.latency.interleaved_timing import MARGIN
 
 MANY = 0.1  # share of weights set to zero from which a person expects something of it
 ABOUT = 0.07  # a time this close to what the shapes alone explain has gained nothing from the zeros

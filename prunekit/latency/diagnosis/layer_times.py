@@ -14,10 +14,10 @@ from prunekit.latency.diagnosis.breakeven import BreakEven
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Machine, Rounded, Spread
 from prunekit.latency.diagnosis.explain import Cause, explain
 from prunekit.latency.diagnosis.layer_capture import RUNTIMES
-from prunekit.latency.diagnosis.machine_limits import machine_of
-from prunekit.latency.diagnosis.request import Source, ask, check_settings
 from prunekit.latency.diagnosis.wording import verdict
-from prunekit.latency.ratio import Ratio, ratio
+from prunekit.latency.diagnosis.worker import machine_of
+from prunekit.latency.interleaved_timing import Ratio, ratio
+from prunekit.latency.worker import Source, ask, check_settings
 from prunekit.runtimes.backends import RUNTIMES as BACKENDS
 from prunekit.tasks.input_form import InputForm
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prunekit.formatting import asked, listed, milliseconds, ordinary, ratio_span, size, times
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Rounded
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 
 MOST_NAMED = 3
 

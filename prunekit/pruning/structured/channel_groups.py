@@ -11,10 +11,9 @@ from torch import nn
 
 from prunekit.models.attention.heads import adapters, heads_of
 from prunekit.pruning.structured.axis_sizes import AxisMeter
-from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
 from prunekit.pruning.structured.residual_blocks import Block
-from prunekit.pruning.structured.trace_facts import Axis, Facts, Number
+from prunekit.pruning.structured.trace_facts import Axis, Coupling, Facts, Number
 
 Bools = NDArray[np.bool_]
 

@@ -16,9 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.criteria.samples import mixed, run_in_parts
+from prunekit.criteria.samples import headless_copy, mixed, run_in_parts
 from prunekit.criteria.scoring import channel_scores
-from prunekit.criteria.scoring_copy import headless_copy
 from prunekit.errors import DataError, PruningError, one_of
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.running import task_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
-from prunekit.models.earlier_versions import use_cutter
+from prunekit.models.saved_values import use_cutter
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal

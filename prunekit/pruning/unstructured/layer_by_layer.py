@@ -20,11 +20,11 @@ from prunekit.models.layers import check_finite, input_axis, inputs_first, owner
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
 from prunekit.pruning.layer_selection import chosen_layers
+from prunekit.pruning.result import PackedMasks
 from prunekit.pruning.unstructured.chain import Chain, Reached, entering, find_chain, first_tensor
 from prunekit.pruning.unstructured.cut_rules import Asked
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
-from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.protocol import Task

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Files, Session
+    from prunekit.runtimes.runtime import Files, Session
 
 COMPILERS = ("g++", "clang++", "cl")
 

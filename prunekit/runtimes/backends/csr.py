@@ -10,7 +10,7 @@ from prunekit.runtimes.runtime import Runtime
 if TYPE_CHECKING:
     from torch import nn
 
-    from prunekit.runtimes.session import Files, Session
+    from prunekit.runtimes.runtime import Files, Session
     from prunekit.tasks.batch import Batch
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Files, Session
+    from prunekit.runtimes.runtime import Files, Session
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
     """Open the float32 file."""
-    from prunekit.runtimes.onnx_session import OnnxSession
+    from prunekit.runtimes.onnx_sessions import OnnxSession
 
     return OnnxSession(files.need("onnx"), threads)
 

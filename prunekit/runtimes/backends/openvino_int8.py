@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.session import Files, Session
+    from prunekit.runtimes.runtime import Files, Session
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
     """Open the quantised file."""
-    from prunekit.runtimes.openvino_session import OpenVinoSession
+    from prunekit.runtimes.onnx_sessions import OpenVinoSession
 
     return OpenVinoSession(files.need("int8"), threads)
 

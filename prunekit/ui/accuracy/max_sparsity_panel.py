@@ -15,8 +15,8 @@ from prunekit.formatting import plural
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.protocol import Task
 from prunekit.ui.accuracy.sweeps import Line
-from prunekit.ui.components import show
-from prunekit.ui.shared import allowed_loss, measuring
+from prunekit.ui.components import metric_controls, show
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -25,9 +25,9 @@ def read_off(now: Settings, lines: list[Line], task: Task) -> None:
     """Say how far each setting can go for a given loss, and offer to find it exactly and to confirm it."""
     show.section("How far can it go?")
     dense = next(point.accuracy for line in lines for point in line.points() if not point.requested)
-    units, loss = task.units_of_data, allowed_loss.allowed(now, dense.metric, dense.value)
+    units, loss = task.units_of_data, metric_controls.allowed(now, dense.metric, dense.value)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        allowed_loss.ask(allowed_loss.phrase(dense.metric), dense.metric, dense.value)
+        metric_controls.ask(metric_controls.phrase(dense.metric), dense.metric, dense.value)
         requests = [FurthestRequest(line.request, loss) for line in lines]
         jobs = [board().get(key_of("furthest", request.to_dict())) for request in requests]
         open_ = [i for i, job in enumerate(jobs) if job is None or job.state in ("failed", "cancelled")]

@@ -23,8 +23,8 @@ from prunekit.tasks.wording import loss_text, written
 from prunekit.ui import routes
 from prunekit.ui.accuracy.sweeps import Line
 from prunekit.ui.components import show
+from prunekit.ui.components.metric_controls import allowed
 from prunekit.ui.shared import measuring
-from prunekit.ui.shared.allowed_loss import allowed
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import OWN, PLAIN, Settings
 

@@ -25,14 +25,14 @@ from prunekit.tasks.metrics import Metric
 from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import figure_picker, setting_controls, show
+from prunekit.ui.components import metric_controls, setting_controls, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.prune import table_rows
 from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
-from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import Settings
 
 MOST = 8
@@ -263,7 +263,7 @@ def _split(now: Settings, data: Data, task: Task) -> str:
 def axes(now: Settings, metric: Metric, whole: Evaluation | None, names: tuple[str, ...]) -> Metric:
     """Show what is drawn against what, and which figure of it; return that figure."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        metric = metric if whole is None else figure_picker.choose(now, whole, names)
+        metric = metric if whole is None else metric_controls.choose(now, whole, names)
         assert set(ACROSS) == set(AXES)
         st.segmented_control(
             "Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **session.bind("across", start="default")

@@ -1,1 +1,1 @@
-"""What is different in a class: seats, limits, and the teacher's browser."""
+"""What is different in a class: seats, limits, and what a browser may start."""

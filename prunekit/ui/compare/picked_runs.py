@@ -11,7 +11,7 @@ from prunekit.comparison.behaviour import Behaviour
 from prunekit.comparison.columns import Column
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.mask_overlap import ALL
+from prunekit.comparison.layers import ALL
 from prunekit.comparison.metrics import FEWEST
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError, StoreError

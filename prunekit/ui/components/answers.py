@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from prunekit.formatting import listed, percent
-from prunekit.plots import overlays
-from prunekit.plots.answers import answer_bars, answers_caption
+from prunekit.plots import sample_answers
+from prunekit.plots.sample_answers import answer_bars, answers_caption
 from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Ranking, Shown
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import show
@@ -125,19 +125,19 @@ def overlay(shown: Shown, answer: Answer, alt: str) -> None:
     assert shown.picture is not None
     if isinstance(answer, Boxes):
         truth = shown.truth if isinstance(shown.truth, Boxes) else None
-        drawn = overlays.boxes_over(shown.picture, answer, truth, dark=show.dark())
+        drawn = sample_answers.boxes_over(shown.picture, answer, truth, dark=show.dark())
     else:
         assert isinstance(answer, ClassMap)
-        drawn = overlays.classes_over(shown.picture, answer)
+        drawn = sample_answers.classes_over(shown.picture, answer)
     st.image(drawn, width="stretch", alt=alt)
 
 
 def told(shown: Shown, answer: Answer) -> str:
     """Say how much of what a model finds in a sample is right, or what it finds where nobody knows what is right."""
     if isinstance(answer, Boxes):
-        return overlays.boxes_caption(answer, shown.truth if isinstance(shown.truth, Boxes) else None)
+        return sample_answers.boxes_caption(answer, shown.truth if isinstance(shown.truth, Boxes) else None)
     if isinstance(answer, ClassMap):
-        return overlays.class_map_caption(answer, shown.truth if isinstance(shown.truth, ClassMap) else None)
+        return sample_answers.class_map_caption(answer, shown.truth if isinstance(shown.truth, ClassMap) else None)
     return answer.said
 
 
@@ -151,7 +151,7 @@ def legend_of(answers: Sequence[Answer | None]) -> None:
     dots = "".join(
         f'<span style="white-space:nowrap;margin-right:0.9em"><span style="display:inline-block;width:0.8em;height:0.8em;'
         f'border-radius:2px;background:{colour};margin-right:0.35em"></span>{escape(name)}</span>'
-        for name, colour in overlays.legend(found)
+        for name, colour in sample_answers.legend(found)
     )
     st.html(f'<div style="font-size:0.85rem;line-height:1.7">{dots}</div>')
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from prunekit.formatting import plural
 from prunekit.pruning.structured.channel_groups import DIMENSIONS, EXPERTS, HEADS, ChannelGraph, Group
-from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.trace_facts import Coupling
 from prunekit.ui.components import show
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cache import shared

@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.models.attention.transformers_sizes import QUERIES, heads_in
-from prunekit.plots.heads import head_strip, head_strip_caption
+from prunekit.plots.cells import head_strip, head_strip_caption
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools, ChannelGraph, Group
 from prunekit.pruning.structured.plan import Plan

@@ -19,7 +19,7 @@ from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import THIN, percent, span
-from prunekit.plots.figure_table import figure_table
+from prunekit.plots.light_figure import figure_table
 from prunekit.reports.pictures import Picture
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric, Proportion

@@ -22,7 +22,8 @@ from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
-from prunekit.ui.shared import allowed_loss, measuring
+from prunekit.ui.components import metric_controls
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -57,7 +58,7 @@ def ask(now: Settings, loaded: Loaded, data: Data, task: Task) -> SearchRequest 
             if now.floor == "hold":
                 _hold(metric)
             elif metric.unit == PERCENT or dense is not None:
-                allowed_loss.ask(allowed_loss.phrase(metric), metric, nan if dense is None else dense.value)
+                metric_controls.ask(metric_controls.phrase(metric), metric, nan if dense is None else dense.value)
             st.number_input(
                 "Minutes", min_value=0.1, max_value=1440.0, step=1.0, format="%g", width=130, **session.bind("minutes"),
                 help="How long to search; started again, it goes on for so long.",
@@ -79,7 +80,7 @@ def ask(now: Settings, loaded: Loaded, data: Data, task: Task) -> SearchRequest 
         _measure_dense(dense_first, metric, loaded)
         return None
     floor = (
-        {"hold": now.hold} if now.floor == "hold" else {"lose": allowed_loss.allowed(now, metric, nan if dense is None else dense.value)}
+        {"hold": now.hold} if now.floor == "hold" else {"lose": metric_controls.allowed(now, metric, nan if dense is None else dense.value)}
     )
     assert dense_first.data is not None
     return SearchRequest(

@@ -9,13 +9,13 @@ import streamlit as st
 
 from prunekit.config.spec import PruneSpec
 from prunekit.formatting import asked, percent, plural, times
-from prunekit.latency.ratio import speed_words
+from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.theme import KEPT, run_colour
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.tasks.phases import Group
+from prunekit.tasks.protocol import Group
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency import tables

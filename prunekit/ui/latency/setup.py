@@ -41,7 +41,7 @@ from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import nearest
-from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import Settings
 
 

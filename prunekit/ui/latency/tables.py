@@ -9,13 +9,13 @@ import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
 from prunekit.formatting import milliseconds, plural, ratio_span, size, times
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
 from prunekit.plots.layer_bars import table_words
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.tasks.phases import Group
+from prunekit.tasks.protocol import Group
 from prunekit.ui.components import show
 from prunekit.ui.latency.setup import Timed
 

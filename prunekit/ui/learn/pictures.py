@@ -16,12 +16,11 @@ from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.models.layers import weight_of
 from prunekit.plots import lessons, lessons_measured
-from prunekit.plots.answers import answer_bars
+from prunekit.plots.cells import head_strip, head_strip_caption
 from prunekit.plots.compare_classes import class_dumbbells
-from prunekit.plots.filters import kernels
-from prunekit.plots.heads import head_strip, head_strip_caption
+from prunekit.plots.filters import kernels, row_curves, rows_caption
 from prunekit.plots.layer_bars import by_layer
-from prunekit.plots.row_curves import row_curves, rows_caption
+from prunekit.plots.sample_answers import answer_bars
 from prunekit.tasks.recommendation import AUC
 from prunekit.tasks.shown import Bars
 from prunekit.ui.components import show

@@ -16,6 +16,7 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import percent, plural
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
+from prunekit.lessons.choose import PICKS
 from prunekit.plots import lessons, lessons_measured
 from prunekit.plots.lessons_measured import BUDGETS, NAMES
 from prunekit.ui.components import show
@@ -26,7 +27,6 @@ from prunekit.ui.state.page_settings import KEEPS
 from prunekit.ui.state.settings import Settings
 
 MODEL, DATA = "digits_cnn", "digits"
-PICKS = {"unstructured": "single weights", "structured": "whole channels", "neither": "neither"}
 GOAL_BUDGETS = {"maximum compression": "bytes", "sparse accelerator": "macs", "phone or edge": "ms", "plain CPU or GPU server": "ms"}
 """Which of the budgets says most about a goal."""
 

@@ -10,7 +10,7 @@ import streamlit as st
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.cautions import Caution, LayerCut
 from prunekit.experiments.jobs import board
-from prunekit.experiments.known_losses import NOTHING, Known, known_losses
+from prunekit.experiments.sensitivity_run import NOTHING, Known, known_losses
 from prunekit.models.layers import outputs_of
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules

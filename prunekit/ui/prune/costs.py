@@ -32,7 +32,6 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.tasks.metrics import Proportion
 from prunekit.tasks.protocol import Task
 from prunekit.ui.components import show
-from prunekit.ui.prune import stored_quality
 from prunekit.ui.shared import baseline, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import SMALL, View
@@ -137,7 +136,7 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
 def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
     """Return the quality before and after on the same test images: measured here, or kept when a run was saved."""
     found = measured(now, loaded, spec)
-    return found.accuracy if found is not None and found.accuracy is not None else stored_quality.qualities(now, loaded, spec, data)
+    return found.accuracy if found is not None and found.accuracy is not None else baseline.qualities(now, loaded, spec, data)
 
 
 def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, judged: tuple[Evaluation, Evaluation] | None) -> None:

@@ -14,6 +14,7 @@ from prunekit.formatting import asked, count, listed, percent, plural, reached, 
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_histograms import cut
+from prunekit.pruning.result import UNITS
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
 from prunekit.ui.prune import one_layer, table_rows
@@ -54,7 +55,6 @@ def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation]
 
 WHOLE = " stays whole: "
 MOST_WHOLE = 3
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 KINDS = {"channels": "channels", "heads": "heads", "head dimensions": "dimensions", "experts": "experts"}
 OF_WHAT = {
     "weights": "of the ticked layers",

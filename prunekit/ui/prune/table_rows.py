@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from prunekit.errors import PrunekitError
-from prunekit.plots.row_curves import row_curves, rows_caption
+from prunekit.plots.filters import row_curves, rows_caption
 from prunekit.pruning.structured.embedding_rows import embedding_tables
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import show

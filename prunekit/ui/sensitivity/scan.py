@@ -25,8 +25,8 @@ from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import figure_picker, setting_controls, show
-from prunekit.ui.shared import allowed_loss, measuring
+from prunekit.ui.components import metric_controls, setting_controls, show
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -135,7 +135,7 @@ def points_of(so_far: Sensitivity) -> pd.DataFrame:
 def panels(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None) -> None:
     """Draw a small curve for each layer."""
     frame, dense, metric = points_of(so_far), so_far.dense.value, so_far.dense.metric
-    stands_out, loss = fragile(so_far), allowed_loss.allowed(now, metric, dense)
+    stands_out, loss = fragile(so_far), metric_controls.allowed(now, metric, dense)
     fig = sensitivity_panels(
         frame, dense=dense, threshold=worse_by(metric, dense, loss), fragile=stands_out, targets=targets, metric=metric,
         chance=so_far.dense.chance, dark=show.dark(),
@@ -152,11 +152,11 @@ def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, 
     with show.slot():
         show.doubts([chance_sentence(so_far.dense)])
     show.section("How does each layer take it?")
-    so_far = so_far.under(figure_picker.choose(now, so_far.dense, names))
+    so_far = so_far.under(metric_controls.choose(now, so_far.dense, names))
     dense = so_far.dense
     points = f"Mark a loss of so many points of {dense.metric.phrase}"
     other = f"Mark {dense.metric.phrase} that is worse by so much" + (f", {dense.metric.unit}" if dense.metric.unit else "")
-    allowed_loss.ask(points if dense.metric.unit == PERCENT else other, dense.metric, dense.value)
+    metric_controls.ask(points if dense.metric.unit == PERCENT else other, dense.metric, dense.value)
     panels(now, so_far, task, targets)
     if stand_out := fragile(so_far):
         worst, *more = stand_out

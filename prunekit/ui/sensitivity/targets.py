@@ -11,15 +11,15 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.measure import Sensitivity
-from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import alike, capital, loss_number, lost_of
 from prunekit.ui import routes
-from prunekit.ui.components import show
+from prunekit.ui.components import metric_controls, show
 from prunekit.ui.components.field_controls import ROWS, control
-from prunekit.ui.shared import allowed_loss, measuring, model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import OWN, PLAIN, Settings
@@ -37,14 +37,14 @@ def goal(now: Settings, dense: Evaluation) -> None:
     metric = dense.metric
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         titles = ROWS["goal"].kind.titles
-        own = titles if metric.unit == PERCENT else {**titles, "drop": allowed_loss.phrase(metric)}
+        own = titles if metric.unit == PERCENT else {**titles, "drop": metric_controls.phrase(metric)}
         control("goal", segmented=True, format_func=own.__getitem__)
         if now.goal == "drop":
             st.number_input(
                 f"Points of {metric.phrase}" if metric.unit == PERCENT else ", ".join(filter(None, [metric.title, metric.unit])), width=170,
-                **allowed_loss.limits(metric, dense.value),
+                **metric_controls.limits(metric, dense.value),
                 on_change=_take_drop, args=(metric, dense.value),
-                **session.mirror("goal_drop", allowed_loss.shown(now, metric, dense.value)),
+                **session.mirror("goal_drop", metric_controls.shown(now, metric, dense.value)),
             )  # fmt: skip
         else:
             what = "parameters" if now.goal == "params" else "MACs"
@@ -53,7 +53,7 @@ def goal(now: Settings, dense: Evaluation) -> None:
 
 def _take_drop(metric: Metric, dense: float) -> None:
     """Take the allowed loss; it is the same as the mark in the pictures."""
-    session.change(drop=allowed_loss.taken(float(st.session_state["goal_drop"]), metric, dense))
+    session.change(drop=metric_controls.taken(float(st.session_state["goal_drop"]), metric, dense))
 
 
 def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec) -> Suggestion | None:
@@ -62,7 +62,7 @@ def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spe
     key = measuring.key_of("suggest", loaded.source, spec, found.images, found.dense, now.goal, now.drop, now.goal_share)
     known: dict[str, Any] = st.session_state.setdefault("suggestions", {})
     if key not in known:
-        loss = allowed_loss.allowed(now, found.dense.metric, found.dense.value)
+        loss = metric_controls.allowed(now, found.dense.metric, found.dense.value)
         wish = {now.goal: loss if now.goal == "drop" else now.goal_share}
         try:
             count = counter(loaded.model, spec, loaded.input_shape, data) if spec.mode == "structured" else None

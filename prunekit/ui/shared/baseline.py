@@ -1,4 +1,4 @@
-"""The dense model's quality on test data: what a sample's card says, or what was measured here, by whichever page, and kept."""
+"""Quality on test data that is known: of the dense model, by its card or measured here, and of the setting in view, by whichever page."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunekit.config.ids import DataId
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.identity import installed
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.records import QUALITY
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import dense_run
+from prunekit.experiments.run_list import dense_run, pruned_run
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
@@ -26,6 +29,28 @@ from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.cache import LRU, shared
 from prunekit.ui.shared.model_cache import Images, Loaded, Source
 from prunekit.ui.state.settings import Settings
+
+
+def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
+    """Return the quality of the dense model and of the pruned one as they were kept, by whichever page; None where they were not."""
+    home = board().store
+    if home is None or data is None:
+        return None
+    request = AccuracyRequest(*measuring.names(now, loaded), spec, split="test")
+    if not rules.submitted_here(key_of("save", request.to_dict())):
+        return None
+    try:
+        if not spec.looks_at_data:  # most settings were never kept: that is known without a look at the data
+            weights = measuring.weights_of(now, loaded, tuple(loaded.input_shape))
+            if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
+                return None
+        experiment = Experiment(request, loaded.model, data, Keeper(home))
+        points = experiment.stored(None, Recovery()), experiment.stored(spec, Recovery())
+    except PrunekitError:
+        return None
+    before, after = (None if point is None else point.accuracy for point in points)
+    return None if before is None or after is None else (before, after)
+
 
 _READ = LRU[tuple[Source, Images], Evaluation](16)
 """Qualities that are known: every page shows them, several times."""

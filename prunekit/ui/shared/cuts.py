@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from prunekit import pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import weight_of
-from prunekit.pruning.masking import emptied
-from prunekit.pruning.plan_results import achieved_by
+from prunekit.pruning.execution import achieved_by, emptied
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Cut, Ranking

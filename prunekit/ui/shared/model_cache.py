@@ -20,8 +20,7 @@ from prunekit.errors import CheckpointError, ModelError, TaskError, one_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.models.attention.heads import packed_weight
 from prunekit.models.entries import ModelEntry
-from prunekit.models.guesses import guesses
-from prunekit.models.info import ModelInfo
+from prunekit.models.info import ModelInfo, guesses
 from prunekit.pruning.plugins import load_named
 from prunekit.tasks.input_form import InputForm, sample_words
 from prunekit.tasks.registry import TASKS

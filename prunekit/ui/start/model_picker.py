@@ -7,7 +7,7 @@ import streamlit as st
 from prunekit import models
 from prunekit.errors import PrunekitError
 from prunekit.models.entries import ModelEntry
-from prunekit.models.timm_models import timm_installed
+from prunekit.models.zoos import timm_installed
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache

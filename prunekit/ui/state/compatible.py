@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.ui.state import page_settings
-from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import PLAIN, Settings
 
 MODES = table(PruneSpec)["mode"].kind.titles

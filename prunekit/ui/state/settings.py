@@ -12,9 +12,8 @@ from prunekit.config.ids import DataId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
-from prunekit.ui.state import codecs, curve
-from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.page_settings import Compared, Learned, Sought
+from prunekit.ui.state import codecs
+from prunekit.ui.state.page_settings import Compared, Curve, Learned, Sought, read_curves, write_curves
 
 DEFAULT_MODEL = "digits_cnn"
 SHELVES = ("sample", "torchvision", "timm", "own")
@@ -97,7 +96,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     asks: bool = codecs.pick(False, codecs.YES_NO)  # whether it is asked where samples are nothing that is typed
     going: str = codecs.pick("likeliest", codecs.choice("likeliest", "drawn"))  # how a language model goes on from it
     # curves of "Quality vs sparsity"; empty for the current setting alone
-    curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
+    curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(write_curves, read_curves))
     # the split that curves are measured on; empty for validation where there is one
     split: str = codecs.pick("", codecs.choice("validation", "test"))
     # the figure that curves and sensitivity show, by its metric's name, such as iou.3; empty for the task's headline

@@ -12,10 +12,10 @@ import prunekit
 from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.before_after import assess
+from prunekit.experiments.archive.assembling import program
 from prunekit.experiments.archive.gathering import Gathered, Pixels, gather
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import INT8
-from prunekit.experiments.archive.program import program
 from prunekit.experiments.archive.proving import compared, prove
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.load_run import open_run

@@ -12,8 +12,7 @@ from prunekit.experiments.archive import exporting
 from prunekit.experiments.archive.assembling import draft, is_archive, pack
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.manifest import LOADER, MOST_RATIO, ArchiveError
-from prunekit.experiments.archive.reader import read_manifest
-from prunekit.experiments.archive.zip_entries import SMALL
+from prunekit.experiments.archive.reader import SMALL, read_manifest
 from tests.experiments.archive.made import files_of, plain
 
 

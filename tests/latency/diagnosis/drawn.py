@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Machine, Rounded, Spread
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 
 # 10 GB/s, 50 GMAC/s, 5 µs a linear and 10 µs a convolution
 MACHINE = Machine(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prunekit.errors import LatencyError
 from prunekit.latency.diagnosis.breakeven import BreakEven, Cell, break_even, grid_of
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.interleaved_timing import Ratio
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 

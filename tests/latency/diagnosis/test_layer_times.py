@@ -17,8 +17,7 @@ from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.latency.diagnosis.explain import TITLES
 from prunekit.latency.diagnosis.layer_capture import RUNTIMES, capture, layers_of, prepare
 from prunekit.latency.diagnosis.layer_times import LayerTimes, diagnose, layer_times
-from prunekit.latency.diagnosis.machine_limits import MOST, SMALLEST, machine_of, probes, sizes
-from prunekit.latency.diagnosis.worker import WORK
+from prunekit.latency.diagnosis.worker import MOST, SMALLEST, WORK, machine_of, probes, sizes
 from prunekit.models.shared_rows import share
 from prunekit.tasks import Batch
 from prunekit.tasks.input_form import form_of
@@ -69,7 +68,7 @@ def here(monkeypatch):
         told = json.loads(Path(request).read_text())
         return json.loads(json.dumps(WORK[told["what"]](told, lambda *_: None)))
 
-    monkeypatch.setattr(sys.modules["prunekit.latency.diagnosis.request"], "run_child", carry_out)
+    monkeypatch.setattr(sys.modules["prunekit.latency.worker"], "run_child", carry_out)
 
 
 def test_all_models_and_every_layer_take_turns(asked, tiny, small):
@@ -129,7 +128,7 @@ def test_a_diagnosis_is_whole_in_every_runtime(tiny, small, here, runtime):
     ],
 )  # fmt: skip
 def test_settings_are_checked_before_anything_starts(tiny, change, says, monkeypatch):
-    monkeypatch.setattr(sys.modules["prunekit.latency.diagnosis.request"], "run_child", lambda *a, **k: pytest.fail("started"))
+    monkeypatch.setattr(sys.modules["prunekit.latency.worker"], "run_child", lambda *a, **k: pytest.fail("started"))
     with pytest.raises(LatencyError, match=says):
         layer_times({"dense": tiny}, input_shape=(12,), **change)
     with pytest.raises(LatencyError, match="at least one"):

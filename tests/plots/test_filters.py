@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prunekit.plots.row_curves import POINTS, row_curves, rows_caption
+from prunekit.plots.filters import POINTS, row_curves, rows_caption
 
 
 @pytest.mark.parametrize(("rows", "share"), [(1, 0), (3, 0.4), (150, 0.5), (3000, 0), (3000, 0.8), (3000, 1)])

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit import PruneSpec, load_model, prune
-from prunekit.comparison.layer_frames import layer_frame, weight_bins
-from prunekit.comparison.mask_overlap import ALL, Counts, channel_overlap, overlap, shared
+from prunekit.comparison.layers import ALL, Counts, channel_overlap, layer_frame, overlap, shared, weight_bins
 from prunekit.errors import PrunekitError
 from prunekit.experiments.run_structure import Structure, of_masks, of_removal
 from prunekit.pruning.structured.grouping import trace

@@ -1,4 +1,4 @@
-"""torchvision's classifiers: their names, how they are built, what they expect."""
+"""The zoos of torchvision and timm: names of their classifiers, how they are built, what they expect."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from http.client import HTTPException
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from prunekit.config.ids import ModelId, chosen_folder
 from prunekit.errors import ModelError, closest
 from prunekit.models.info import ModelInfo
 
-PREFIX = "torchvision/"
+TORCHVISION = "torchvision/"
 OUTPUTS = 1000  # ImageNet's classes
 INITIALISED = ("googlenet", "inception_v3")  # these two warn unless told how to initialise
 
@@ -90,12 +91,12 @@ def switch(model: nn.Module, told: Mapping[str, Any]) -> None:
 
 def _known(name: str) -> str:
     """Return torchvision's own name of a classifier that exists."""
-    short = name.removeprefix(PREFIX)
+    short = name.removeprefix(TORCHVISION)
     library = torchvision_models()
     others = (name for part in (library.detection, library.segmentation) for name in library.list_models(module=part))
     if short not in torchvision_names() and short in others:
         raise ModelError(
-            f"torchvision's {short} is no classifier, and {PREFIX}NAME builds those alone: write a file with a function that returns "
+            f"torchvision's {short} is no classifier, and {TORCHVISION}NAME builds those alone: write a file with a function that returns "
             f"torchvision.models.get_model({short!r}, weights=None, weights_backbone=None), name its task (function.task = ...), and give "
             "file.py:function"
         )
@@ -123,3 +124,47 @@ def _hub_folder() -> Iterator[None]:
         yield
     finally:
         torch.hub.set_dir(before)
+
+
+TIMM = "timm/"
+
+
+def build_timm(name: str, outputs: int | None = None) -> nn.Module:
+    """Return a model of timm with random weights."""
+    timm = timm_package()
+    short = name.removeprefix(TIMM)
+    if not timm.is_model(short):
+        raise ModelError(f"timm has no model {short!r}{closest(short, timm.list_models()) or ': see timm.list_models()'}")
+    options: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
+    model = timm.create_model(short, pretrained=False, **options)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"timm built a {type(model).__name__} instead of a module")
+    return model
+
+
+def timm_info(model_id: ModelId, model: nn.Module) -> ModelInfo:
+    """Return what timm says of a model's input."""
+    told = getattr(model, "default_cfg", {})
+    shape = tuple(int(side) for side in told.get("input_size", (3, 224, 224)))
+    mean, std = (tuple(float(v) for v in told.get(key, value)) for key, value in (("mean", (0.5,) * 3), ("std", (0.5,) * 3)))
+    return ModelInfo(model_id, (shape[0], shape[1], shape[2]), mean, std, shape[-1], None, (), None)
+
+
+def timm_installed() -> bool:
+    """Return whether the package is there, without importing it."""
+    return find_spec("timm") is not None
+
+
+@lru_cache(maxsize=1)
+def timm_names() -> tuple[str, ...]:
+    """Return the names of all models of timm; none where the package is not installed."""
+    return tuple(timm_package().list_models()) if timm_installed() else ()
+
+
+def timm_package() -> Any:
+    """Return the package, which few need: it is imported when it is asked for."""
+    try:
+        import timm  # noqa: PLC0415
+    except ImportError:
+        raise ModelError("models of timm need the package timm: install prunekit[timm]") from None
+    return timm
