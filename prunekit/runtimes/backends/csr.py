@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunekit.errors import RuntimeFault
+from prunekit.formatting import asked, ordinary
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def opened(files: Files, threads: int, device: str) -> Session:
     linear = sum(isinstance(module, nn.Linear) for module in model.modules())
     sparse = swap(model)
     if not sparse:
+        half = ordinary(asked(LEAST_ZEROS))
         many = f"none of its {linear} linear layers has" if linear else "it has no linear layer with"
-        raise RuntimeFault(f"nothing to run sparse: {many} at least {LEAST_ZEROS:.0%} zeros; prune linear layers unstructured, beyond that")
+        raise RuntimeFault(f"nothing to run sparse: {many} at least {half} zeros; prune linear layers unstructured, beyond that")
     session = TorchSession(model, device)
     session.notes = (f"{len(sparse)} of {linear} linear layers run sparse",)
     return session
