@@ -62,18 +62,19 @@ class OutOfReach(PruningError):
     """Overrides of single layers put the total out of reach."""
 
     nearest: float = 0.0  # the share, 0 to 1, that is within reach and nearest to what was asked for
+    shown: str = ""  # the same in words: asked for as it stands there, it is in reach
 
     @classmethod
     def at(cls, nearest: float, unit: str, *, more: bool) -> OutOfReach:
         """Return the error that says what could be asked for; ``more`` where overrides alone take more than was asked for."""
         said, bound = ("take more than that", "at least") if more else ("leave no more to give", "at most")
         do, other = ("Raise", "lower") if more else ("Lower", "raise")
-        shown = (math.ceil if more else math.floor)(round(1e4 * nearest, 6)) / 100  # asked for as it stands there, it is in reach
+        shown = f"{(math.ceil if more else math.floor)(round(1e4 * nearest, 6)) / 100:.2f} %"
         error = cls(
-            f"the overrides of single layers {said}: with them {bound} {shown:.2f} % of the {unit} go. "
+            f"the overrides of single layers {said}: with them {bound} {shown} of the {unit} go. "
             f"{do} {named('sparsity')} to that, or {other} an override"
         )
-        error.nearest = nearest
+        error.nearest, error.shown = nearest, shown
         return error
 
 

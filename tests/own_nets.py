@@ -28,6 +28,10 @@ class Net(nn.Module):
 def net(): return Net()
 def few(): return nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
 
+def letters(): return nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 2))
+letters.task = "text-classification"
+letters.example = torch.ones(2, 3, dtype=torch.long)
+
 def data():
     y = torch.arange(60) % 2
     return TensorDataset(torch.where(y == 1, 1.0, -1.0).reshape(-1, 1, 1, 1).expand(60, 3, 18, 30) + 0.01, y)

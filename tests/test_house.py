@@ -165,3 +165,9 @@ def test_no_package_hides_a_public_name():
     packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
     clash = packages & set(prunekit.__all__)
     assert not clash, f"importing prunekit.{clash} would put the package in the place of the public function"
+
+
+def test_percent_is_written_by_the_formatter():
+    written = re.compile(r"\{[^{}%]*:\.\d%\}")  # f"{share:.1%}" writes no space before the sign
+    said = {name: [line for line in path.read_text(encoding="utf-8").splitlines() if ">>>" not in line] for name, path in MODULES.items()}
+    assert {name for name, lines in said.items() if any(written.search(line.replace("%{", "")) for line in lines)} == set()

@@ -156,11 +156,21 @@ def registered(args: argparse.Namespace) -> dict[str, str]:
     models = [ModelId(**told) for told in args.models or []]
     data = [DataId(**told) for told in args.data or []]
     loaded = [load_model(model_id) for model_id in models]
+
+    def check(data_id: DataId, model: Any) -> PrunekitError | None:
+        try:
+            found = load_data(data_id, model=model)
+            if model is not None:
+                resolve(model, found)
+        except PrunekitError as error:
+            return error
+        return None
+
     for place, data_id in enumerate(data):
-        model = loaded[place] if len(loaded) == len(data) else loaded[0] if loaded and not place else None
-        found = load_data(data_id, model=model)
-        if model is not None:
-            resolve(model, found)
+        theirs = [loaded[place]] if len(loaded) == len(data) else [*loaded, *([] if loaded and not place else [None])]
+        faults = [check(data_id, model) for model in theirs]
+        if None not in faults:
+            raise next(filter(None, faults))
     return to_environment(models, data)
 
 

@@ -69,12 +69,12 @@ def registered_data() -> tuple[DataId, ...]:
         return tuple(_DATA)
 
 
-def data_for(model_id: ModelId) -> DataId | None:
-    """Return the data that a registered model is opened with: each its own where there are as many, else the first; None for others."""
+def data_for(model_id: ModelId) -> tuple[DataId, ...]:
+    """Return the data that a registered model may be opened with: each its own where there are as many, else all; none for others."""
     models, data = registered_models(), registered_data()
-    if model_id not in models or not data:
-        return None
-    return data[models.index(model_id)] if len(data) == len(models) else data[0]
+    if model_id not in models:
+        return ()
+    return (data[models.index(model_id)],) if len(data) == len(models) else data
 
 
 @cache

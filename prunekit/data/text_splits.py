@@ -32,6 +32,7 @@ class IdSplit(Split):
     coding: Coding  # how text became ids
     ids: Tensor  # ids, there: [n, tokens]: ids, and which of them are no padding
     there: Tensor
+    pictured = False
 
     def targets_at(self, indices: Indices) -> Any:
         """Return the targets of some samples."""

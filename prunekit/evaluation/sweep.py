@@ -18,7 +18,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import count as short_count
-from prunekit.formatting import percent
+from prunekit.formatting import ordinary, percent
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.inputs import form_for
@@ -288,5 +288,5 @@ def measured(
     """Yield one point after the other, None standing for the dense model: the loop of every sweep."""
     for index, requested in enumerate(sparsities):
         progress.check()
-        what = "dense model" if requested is None else f"sparsity {requested:.1%}"
+        what = "dense model" if requested is None else f"sparsity {ordinary(percent(requested))}"
         yield measure(requested, progress.step(index, total, f"{what}: "))

@@ -16,6 +16,7 @@ from prunekit.experiments.requests import Request, SweepRequest
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import known_points
+from prunekit.formatting import ordinary, percent
 
 EXPECTED = 9  # evaluations, for the progress: a bracket of 0.1 narrowed to 0.005, the test images and some room
 
@@ -69,7 +70,7 @@ def find_furthest(
     dense = experiment.point(None, Recovery(), None, asked.next("dense model"))
 
     def measure(sparsity: float) -> Any:
-        part = asked.next(f"sparsity {sparsity:.1%}")
+        part = asked.next(f"sparsity {ordinary(percent(sparsity))}")
         return experiment.point(sweep.at(sparsity), sweep.recovery, None, part).accuracy
 
     found = furthest(measure, dense.accuracy, request.allowed, known={p.requested: p.accuracy for p in known if p.requested})

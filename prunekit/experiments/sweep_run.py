@@ -22,6 +22,7 @@ from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore, Stored
+from prunekit.formatting import ordinary, percent
 
 Report = Callable[[SweepPoint], object]
 
@@ -118,7 +119,7 @@ def _spread(  # noqa: PLR0917 (a sweep, and where it is)
             note(place, known or experiment.point(spec, recovery, places[place]))
         else:
             asked = AccuracyRequest(request.model, request.data, spec, recovery, request.split, request.images)
-            title = "the dense model" if requested is None else f"sparsity {requested:.1%}"
+            title = "the dense model" if requested is None else f"sparsity {ordinary(percent(requested))}"
             calls[place] = Call(measure_point, asked, experiment.weights, experiment.data_hash, title)
     order = list(calls)
     for index, (run, seen) in cluster.results(list(calls.values()), progress, model=experiment.model):

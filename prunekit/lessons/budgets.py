@@ -21,7 +21,7 @@ from prunekit.evaluation.sizes import file_bytes, sizes, sparse_bytes
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.advice import Advice, when_to_use
-from prunekit.lessons.settings import KINDS, one_thread, timing
+from prunekit.lessons.settings import KINDS, one_thread, percent, timing
 from prunekit.models.cost import count
 from prunekit.pruning.execution import carry_out, mask, planned_counts
 from prunekit.pruning.input_shape import sample_shape
@@ -97,7 +97,9 @@ class Pair:
         """Return both copies at a share of the original's cost."""
         small = self._shrunk(budget, share)
         if small is None:
-            raise PrunekitError(f"no layer may be emptied: channels cannot come down to {share:.0%} of the {budget}. Allow a larger share")
+            raise PrunekitError(
+                f"no layer may be emptied: channels cannot come down to {percent(share)} of the {budget}. Allow a larger share"
+            )
         cost = {"params": small.after.params, "macs": small.after.macs, "bytes": file_bytes(small.model)}[budget]
         return Fit(self._masked(budget, cost), small)
 
@@ -106,7 +108,7 @@ class Pair:
         found = (self._shrunk("macs", part * share) for part in LADDER)
         fits = [Fit(self._masked("params", small.after.params), small) for small in found if small is not None]
         if not fits:
-            raise PrunekitError(f"no layer may be emptied: channels cannot come down to {share:.0%} of the work. Allow a larger share")
+            raise PrunekitError(f"no layer may be emptied: channels cannot come down to {percent(share)} of the work. Allow a larger share")
         return fits
 
     def _shrunk(self, budget: str, share: float) -> PruneResult | None:

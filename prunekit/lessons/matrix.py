@@ -60,8 +60,8 @@ def _conclusion(numbers: dict[str, float]) -> tuple[str, str]:
         return "Nothing is ticked, so all of the strength stays.", "Tick the weights that you would miss least."
     count = plural(int(gone), "weight")
     if gone == shared:
-        first = f"You removed exactly the {count} that magnitude pruning removes: {percent(best)} of the strength stays."
+        first = f"Ticked are exactly the {count} that magnitude pruning removes: {percent(best)} of the strength stays."
         return first, "No other choice of as many weights keeps more: the smallest squares are gone."
-    first = f"Without the {count} that you ticked {percent(yours)} of the strength stays; without the {gone} smallest, {percent(best)}."
-    second = f"{shared} of your {gone} are among the smallest; magnitude pruning goes by size alone, which is worth "
+    first = f"Without the {count} that are ticked {percent(yours)} of the strength stays; without the {gone} smallest, {percent(best)}."
+    second = f"{shared} of the {gone} are among the smallest; magnitude pruning goes by size alone, which is worth "
     return first, second + f"{points(best - yours)} here."

@@ -13,6 +13,7 @@ from prunekit.evaluation.quality import DENSE
 from prunekit.formatting import plural, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
+from prunekit.plots.quality_axis import up_to_all
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric
 
@@ -77,7 +78,7 @@ def class_dumbbells(
     fig = theme.figure(traces, dark=dark, height=height)
     if metric.unit == PERCENT:
         least = float(frame["accuracy"].min()) if len(frame) else 0.0
-        fig.update_xaxes(tickformat=".0%", title_text=what, range=[max(0.0, least - 0.05) - 0.02, 1.03])
+        fig.update_xaxes(tickformat=".0%", title_text=what, range=up_to_all(max(0.0, least - 0.05) - 0.02))
     else:
         fig.update_xaxes(title_text=what)
     fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])

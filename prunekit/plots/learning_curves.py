@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from prunekit.formatting import percent
 from prunekit.plots import theme
-from prunekit.plots.quality_axis import axis, axis_title, tick_form
+from prunekit.plots.quality_axis import axis, axis_title, tick_form, up_to_all
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import interval, written
@@ -149,7 +149,7 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool
     fig.update_yaxes(autorange="reversed", showgrid=False)
     if metric.unit == PERCENT:
         low = float(frame["low"].min()) if len(frame) else 0.0
-        shown = [max(0.0, low - 0.08), 1.02]
+        shown = up_to_all(max(0.0, low - 0.08))
     else:
         ends = frame[["value", "low", "high"]].to_numpy(dtype=float)
         low, high = (float(np.nanmin(ends)), float(np.nanmax(ends))) if len(frame) else (0.0, 1.0)

@@ -12,11 +12,17 @@ from plotly.subplots import make_subplots
 from prunekit.colours import WHITE
 from prunekit.formatting import count, percent, size
 from prunekit.plots import theme
+from prunekit.plots.quality_axis import up_to_all
 from prunekit.tasks.language_modelling import PERPLEXITY
 from prunekit.tasks.wording import written
 
 NAMES = {"dense": "original", "unstructured": "single weights gone", "structured": "whole channels gone"}
 BUDGETS = {"params": "same weights", "macs": "same multiplications", "bytes": "same bytes", "ms": "same time"}
+
+
+def _shares(*columns: pd.Series) -> list[tuple[str, ...]]:
+    """Return shares as people read them, a row for each point."""
+    return [tuple(map(percent, row)) for row in zip(*columns, strict=True)]
 
 
 def kind_colours(dark: bool) -> dict[str, str]:
@@ -36,7 +42,8 @@ def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = Fal
         go.Scatter(x=frame.sparsity, y=frame.low, fill="tonexty", fillcolor=theme.fade(colour, 0.16), **band),
         go.Scatter(
             x=frame.sparsity, y=frame.accuracy, mode="lines+markers", line={"color": colour, "width": 2.4}, marker={"size": 5},
-            hovertemplate="%{x:.0%} removed: %{y:.1%} right<extra></extra>", showlegend=False,
+            hovertemplate="%{customdata[0]} removed: %{customdata[1]} right<extra></extra>",
+            customdata=_shares(frame.sparsity, frame.accuracy), showlegend=False,
         ),
     ]  # fmt: skip
     fig = theme.figure(traces, dark=dark, height=380, margin={"t": 26, "r": 16})
@@ -61,7 +68,8 @@ def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool 
         go.Scatter(x=frame.share, y=frame.low, fill="tonexty", fillcolor=theme.fade(colour, 0.16), **band),
         go.Scatter(
             x=frame.share, y=frame.closed, mode="lines+markers", line={"color": colour, "width": 2.4}, marker={"size": 6},
-            hovertemplate="%{x:.1%} gone: %{y:.1%} closed<extra></extra>", showlegend=False,
+            hovertemplate="%{customdata[0]} gone: %{customdata[1]} closed<extra></extra>",
+            customdata=_shares(frame.share, frame.closed), showlegend=False,
         ),
     ]  # fmt: skip
     fig = theme.figure(traces, dark=dark, height=330, margin={"t": 26, "r": 16})
@@ -119,8 +127,8 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
 
 def _rows(names: Any, values: Any, colour: str, error: dict[str, Any] | None = None, **look: Any) -> go.Bar:
     """Return horizontal bars."""
-    bar = {"marker": {"color": colour, "line": {"width": 0}}, "orientation": "h", "hovertemplate": "%{x:.1%}<extra></extra>"}
-    return go.Bar(y=names, x=values, error_x=error, **bar, **look)
+    bar = {"marker": {"color": colour, "line": {"width": 0}}, "orientation": "h", "hovertemplate": "%{customdata}<extra></extra>"}
+    return go.Bar(y=names, x=values, error_x=error, customdata=[percent(value) for value in values], **bar, **look)
 
 
 def _ends(names: Any, values: Any, text: list[str]) -> go.Scatter:
@@ -144,7 +152,7 @@ def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     bars = go.Bar(
         x=frame.step, y=frame.accuracy, error_y=error, marker={"color": colours, "line": {"width": 0}}, width=0.55,
         text=[f"<b>{percent(value)}</b>" for value in frame.accuracy], textposition="inside", insidetextanchor="start",
-        textfont={"size": 16, "color": WHITE}, hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+        textfont={"size": 16, "color": WHITE}, hovertemplate="%{x}: %{text}<extra></extra>",
     )  # fmt: skip
     fig = theme.figure([bars], dark=dark, height=360, showlegend=False, margin={"t": 16})
     theme.reference(fig, y=float(frame.accuracy.iloc[0]), colour=theme.dense(dark))
@@ -200,7 +208,7 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     dense = frame[frame.kind == "dense"].accuracy
     if len(dense):
         theme.reference(fig, x=float(dense.iloc[0]), text="original", colour=theme.dense(dark))
-    fig.update_xaxes(title_text="test images read right", tickformat=".0%", range=[max(0.0, float(frame.low.min()) - 0.12), 1.01])
+    fig.update_xaxes(title_text="test images read right", tickformat=".0%", range=up_to_all(max(0.0, float(frame.low.min()) - 0.12)))
     fig.update_yaxes(
         tickvals=list(range(len(budgets))),
         ticktext=[BUDGETS[budget] for budget in budgets],

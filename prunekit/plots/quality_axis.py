@@ -13,6 +13,7 @@ from prunekit.tasks.metrics import HIGHER, LOWER, PERCENT, Metric
 from prunekit.tasks.wording import worse_by
 
 BEYOND_CHANCE = 1.3  # times what chance loses
+HEADROOM = 0.03  # of the picture, beyond 100 %: half a mark has room there, and no tick
 DECADE = 10.0  # times as large as the least: a larger value would flatten all others on a linear scale
 OUTLIER = 4.0  # times the upper quartile: losses beyond lie outside the picture where no chance is known
 
@@ -25,8 +26,13 @@ def axis_title(metric: Metric) -> str:
 
 
 def tick_form(metric: Metric) -> str | None:
-    """Return the d3 format of the ticks: percent where the metric is a share."""
-    return ".0%" if metric.unit == PERCENT else None
+    """Return the d3 format of the ticks: percent where the metric is a share, with decimals where ticks lie close together."""
+    return ".2~%" if metric.unit == PERCENT else None
+
+
+def up_to_all(low: float) -> list[float]:
+    """Return the range of shares from one that is shown to 100 %."""
+    return [low, 1 + HEADROOM * (1 - low)]
 
 
 def quality_range(
@@ -45,7 +51,8 @@ def quality_range(
     width = max(worst - best, least)
     far, near = worse_by(metric, dense, worst + pad[0] * width), worse_by(metric, dense, best - pad[1] * width)
     low, high = min(far, near), max(far, near)
-    return [max(0.0, low), min(1.02, high)] if metric.unit == PERCENT else [low, high]
+    low = max(0.0, low) if metric.unit == PERCENT else low
+    return [low, min(up_to_all(low)[1], high)] if metric.unit == PERCENT else [low, high]
 
 
 def most_shown(metric: Metric, losses: NDArray[np.float64], dense: float, chance: float | None = None) -> float:

@@ -13,7 +13,6 @@ from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import loss_text, worse_by, written
 
 SHOWN = 6.0  # times the allowed loss: what loses more is drawn at the edge of the picture
-NARROW = 0.08  # of a share: ticks of whole percents would repeat
 STATES = {"holds": "holds", "falls": "loses too much"}
 
 
@@ -58,8 +57,6 @@ def search_front(
     else:
         fig.update_xaxes(title_text=title, tickformat="~s", ticksuffix="B" if goal == "bytes" else "", range=[0, 1.06 * float(costs.max())])
     fig.update_yaxes(range=shown, **axis(metric))
-    if metric.unit == PERCENT and shown[1] - shown[0] < NARROW:
-        fig.update_yaxes(tickformat=".1%")
     words = f"{'at least' if metric.better == HIGHER else 'at most'} {written(metric, floor)}"
     theme.reference(fig, y=floor, text=words, colour=theme.removed(dark, 1.0), dash="dot")
     return fig

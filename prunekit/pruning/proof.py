@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.errors import ModelError, ProofError
+from prunekit.formatting import asked, ordinary, percent
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof_inputs import SEED
 from prunekit.pruning.proof_trial import FAR, LARGE, LEAST_CHANGE, QUICK, TOLERANCE, WAYS, ItsOwn, Proof, Surgery, Trial
@@ -97,7 +98,7 @@ def require(proof: Proof) -> Proof:
         raise ProofError(
             f"removing these channels does not give what zeroing them gives{f' (form of input: {proof.worst})' if proof.worst else ''}: "
             f"largest relative error {proof.max_relative_error:.2g} (allowed {TOLERANCE:g}), "
-            f"output moved by {proof.output_change:.2%} (needed {LEAST_CHANGE:.0%}). "
+            f"output moved by {ordinary(percent(proof.output_change, 2))} (needed {ordinary(asked(LEAST_CHANGE))}). "
             "No result is given; please report the model. Mode unstructured works meanwhile"
         )
     return proof

@@ -43,6 +43,9 @@ class BaseTask:
     unit_of_data: str = "sample"
     units_of_data: str = "samples"
 
+    given_as = "FILE.py:NAME"
+    """How somebody names data of their own, in the words of ``--data``."""
+
     @property
     def headline(self) -> Metric:
         """The metric that "how far", sensitivity and Compare speak of."""

@@ -74,6 +74,8 @@ class Classification(BaseTask):
     scores_of: Scores = field(default=scores_in, compare=False, repr=False)
     smoothing: float = 0.0
 
+    given_as = "imagefolder:PATH"
+
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the cross-entropy, the mean over samples.
 
@@ -131,6 +133,8 @@ class Classification(BaseTask):
 @dataclass(frozen=True)
 class TextClassification(TextInputs, Classification):
     """One of several classes for each text, which is read as token ids."""
+
+    given_as = "csv:PATH"
 
     @property
     def prompt(self) -> Prompt:

@@ -65,6 +65,8 @@ class ObjectDetection(BaseTask):
     classes: int = 0  # how many there are; 0 where the data have not said
     areas: tuple[float, float] = COCO_AREAS  # areas up to which objects count as small and as medium
 
+    given_as = "coco:PATH"
+
     @property
     def identity(self) -> str:
         """The name, what counts as a detection, and areas that are not COCO's."""

@@ -59,6 +59,8 @@ class LanguageModelling(TextInputs):
     many ``characters`` they stand for and which ``document`` a window is of, a number for each window: then intervals resample documents.
     """
 
+    given_as = "textfile:PATH"
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         """A prompt, read at once, and one token more, with the keys and values of those before it."""

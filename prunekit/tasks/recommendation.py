@@ -131,6 +131,8 @@ class Recommendation(BaseTask):
     means over users who have chosen something.
     """
 
+    given_as = "csv:PATH"
+
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the binary cross-entropy, the mean over samples."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)

@@ -86,6 +86,8 @@ class Regression(BaseTask):
     mean: float = 0.0
     std: float = 1.0
 
+    given_as = "table:PATH"
+
     def scaled(self, mean: float, std: float, unit: str = "") -> Regression:
         """Return the task for standardised targets of this mean, standard deviation and unit."""
         metrics = tuple(each if each.name == R2.name else replace(each, unit=unit) for each in self.metrics)

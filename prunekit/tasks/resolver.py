@@ -11,16 +11,18 @@ from torch import nn
 
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
+from prunekit.tasks.base import BaseTask
 from prunekit.tasks.classification import IMAGES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
-from prunekit.tasks.input_form import library_heads
+from prunekit.tasks.input_form import InputForm, library_heads
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.tasks.noted import told
 from prunekit.tasks.protocol import Task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
+from prunekit.tasks.text_inputs import TextInputs
 
 ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
 """The same where samples are no images, under the same name: what was measured of it is found again."""
@@ -51,7 +53,8 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     Raises
     ------
     TaskError
-        If two of them name different tasks, or the targets are not of the kind that the task needs.
+        If two of them name different tasks, the targets are not of the kind that the task needs, or a model that reads no pictures is
+        given some.
     """
     found: dict[str, Task] = {}
     asked = asked or getattr(told(model, "id"), "task", None) if model is not None else asked
@@ -87,7 +90,30 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     if of_kind and not counts and not isinstance(chosen, type(KINDS[kind])):
         what = {"masks": "classes of pixels", "boxes": "boxes around objects"}.get(kind, kind)
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are {what}, as for {KINDS[kind].name!r}. {ONE}")
+    _check_pictures(model, data, chosen, who)
     return chosen.for_data(data)
+
+
+def _check_pictures(model: nn.Module | None, data: Any, of: Task, who: str) -> None:
+    """Raise where a model that reads no pictures is given some."""
+    if model is not None and not reads_pictures(model, of) and _pictured(data):
+        form = getattr(of, "given_as", BaseTask.given_as)
+        raise TaskError(f"{who} {of.name!r}, and the samples of the data are pictures, which this model does not read. Give it {form}")
+
+
+def reads_pictures(model: nn.Module, of: Task) -> bool:
+    """Whether a model may be given a picture: it reads no token ids, and its factory's example, if any, holds no other inputs alone."""
+    example = told(model, "example")
+    if example is None or isinstance(of, TextInputs):
+        return not isinstance(of, TextInputs)
+    tensors = dict(InputForm.of(example() if callable(example) else example).example.named_tensors()).values()
+    return any(each.is_floating_point() and each.ndim > 2 for each in tensors)
+
+
+def _pictured(data: Any) -> bool:
+    """Whether samples of data are pictures."""
+    part = getattr(data, "test", data)
+    return bool(getattr(part, "pictured", hasattr(part, "picture")))
 
 
 def _of_images(model: nn.Module | None, data: Any) -> bool:

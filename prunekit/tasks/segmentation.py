@@ -85,6 +85,8 @@ class Segmentation(BaseTask):
     sides are resized to those of the labels.
     """
 
+    given_as = "segmentation:PATH"
+
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the cross-entropy, the mean over pixels that have a class; an auxiliary head's counts for `AUXILIARY`."""
         scores, labels = self._pair(output, batch)

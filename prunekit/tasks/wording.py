@@ -65,8 +65,8 @@ def worse_by(metric: Metric, value: float, loss: float) -> float:
 
 
 def capital(words: str) -> str:
-    """Return words with a capital in front, as they begin a sentence or a label."""
-    return f"{words[:1].upper()}{words[1:]}"
+    """Return words with a capital in front, as they begin a sentence or a label; a name such as mAP keeps its own."""
+    return words if words[1:2].isupper() else f"{words[:1].upper()}{words[1:]}"
 
 
 def alike(metric: Metric, value: float) -> Metric:

@@ -20,6 +20,7 @@ from prunekit.cli.parser import build_parser
 from prunekit.config import registered
 from prunekit.config.ids import DataId, ModelId
 from prunekit.experiments.cluster.client import Cluster
+from tests import own_nets
 from tests.tables import case
 
 
@@ -58,6 +59,13 @@ def test_app_hands_over_models_weights_and_data(run, net: Path, tmp_path: Path, 
     assert started[6:] == ["--server.port", "8600", "--server.address", "0.0.0.0"]
     monkeypatch.setenv(registered.VARIABLE, environment[registered.VARIABLE])
     assert registered.from_environment() == ([ModelId(f"{net}:make", str(weights)), ModelId("digits_mlp")], [DataId("digits")])
+
+
+def test_data_need_to_fit_one_of_several_models(run, refused, tmp_path: Path, launched) -> None:
+    own = own_nets.write(tmp_path)
+    run("app", "--model", f"{own}:letters", "--model", f"{own}:net", "--data", f"{own}:data")
+    assert launched
+    assert "pictures" in refused("app", "--model", f"{own}:letters", "--data", f"{own}:data")
 
 
 @pytest.mark.slow

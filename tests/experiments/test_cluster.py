@@ -185,7 +185,7 @@ def test_what_kills_three_workers_is_given_up_and_the_others_go_on(local, cluste
     request, store, seen = own_sweep(model_id, (0.2, 0.5, 0.8, 0.9)), RunStore(tmp_path / "runs"), []
     model = load_model(model_id)
     data = load_data("digits", model=model)
-    with pytest.raises(PrunekitError, match=r"sparsity 50.0%: given up, since three workers died"):
+    with pytest.raises(PrunekitError, match=r"sparsity 50.0 %: given up, since three workers died"):
         sweep_through(request, store, report=seen.append, model=model, data=data, cluster=cluster)
     assert sorted(point.requested for point in seen) == [0.0, 0.2, 0.8, 0.9]
     (folder / "deadly").unlink()

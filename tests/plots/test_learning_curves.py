@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from prunekit import plots
+from prunekit.plots.quality_axis import quality_range, up_to_all
+from prunekit.tasks.classification import ACCURACY
 
 
 def epochs(n=5, validation=True):
@@ -44,3 +46,13 @@ def test_steps_of_recovery_have_their_intervals_and_the_dense_model_as_a_line():
     marks = fig.data[0]
     assert list(marks.error_x.array) == pytest.approx([0.03, 0.04]) and list(marks.error_x.arrayminus) == pytest.approx([0.02, 0.05])
     assert fig.layout.shapes[0].x0 == 0.9
+
+
+@pytest.mark.parametrize("low", [0.0, 0.5, 0.9, 0.97, 0.995])
+def test_no_tick_of_a_share_stands_beyond_all_of_it(low):
+    shown = up_to_all(low)
+    dense = shown[1] - shown[0]
+    assert 1 < shown[1] < 1 + dense / 20 and quality_range(ACCURACY, [low, 1.0], 1.0, pad=(0.0, 0.12))[1] <= shown[1]
+    frame = pd.DataFrame({"step": ["Dense", "Pruned"], "value": [1.0, low], "low": [0.99, low], "high": [1.0, low], "n": 100})
+    axis = plots.recovery_steps(frame).layout.xaxis
+    assert axis.range[1] < 1 + (axis.range[1] - axis.range[0]) / 20

@@ -95,7 +95,7 @@ def test_a_sparse_layer_takes_what_a_dense_one_takes(bias, leading):
 
 
 def test_without_zeros_there_is_nothing_to_run_sparse(cases):
-    with pytest.raises(RuntimeFault, match="none of its 2 linear layers has at least 50% zeros"):
+    with pytest.raises(RuntimeFault, match="none of its 2 linear layers has at least 50 % zeros"):
         RUNTIMES["csr"].open(cases("digits_cnn").files)
 
 
@@ -200,4 +200,4 @@ def test_agreement_is_the_share_of_equal_top_classes():
     found = scores.clone()
     found[0] = torch.tensor([0.0, 2.0, 0.0, 0.0])
     told = check(RUNTIMES["int8"], scores, found)
-    assert told.agreement == 0.75 and told.n == 4 and told.error == 2.0 and "75.0%" in told.sentence
+    assert told.agreement == 0.75 and told.n == 4 and told.error == 2.0 and "75.0 %" in told.sentence

@@ -16,6 +16,7 @@ from prunekit.statistics.proportions import paired_proportions, wilson
 from prunekit.tasks.metrics import Metric, by_sample, mean_of, metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import task
+from prunekit.tasks.wording import capital
 
 ACCURACY = task("image-classification").headline
 EVERY = [*task("image-classification").metrics, *task("regression").metrics]
@@ -183,3 +184,7 @@ def test_a_function_that_is_a_mean_is_resampled_at_once_with_the_same_interval(f
         made, want = metric(figure, better="lower", name="own"), bootstrap_interval(a, plain)
         np.testing.assert_allclose(made.interval(a), want, rtol=1e-6)
         assert made.compare(a, b).low == pytest.approx(bootstrap_difference(a, b, plain).low, rel=1e-6)
+
+
+def test_a_name_keeps_its_own_capitals():
+    assert [capital(word) for word in ("accuracy", "mAP@50", "AUC", "")] == ["Accuracy", "mAP@50", "AUC", ""]

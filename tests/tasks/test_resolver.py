@@ -171,3 +171,11 @@ def test_a_registered_task_is_found_and_no_name_is_taken_twice(monkeypatch: pyte
     assert register(mine) is mine and register(mine) is mine and task("scent-classification") is mine
     with pytest.raises(TaskError, match="already"):
         register(Classification("scent-classification", "others", mine.metrics))
+
+
+@pytest.mark.parametrize(("said", "example"), [("'language-modelling'", "torch.ones(2, 4, dtype=torch.long)"),
+                                               ("'text-classification'", "None"),
+                                               ("'recommendation'", "{'x': torch.zeros(2), 'ids': torch.ones(2).long()}")])  # fmt: skip
+def test_pictures_are_no_samples_of_a_model_that_reads_none(tmp_path: Path, said: str, example: str) -> None:
+    with pytest.raises(TaskError, match=rf"{said}, and the samples of the data are pictures.*Give it \w+:PATH"):
+        resolve(made(tmp_path, said, example), load_data("digits"))

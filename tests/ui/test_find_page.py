@@ -10,6 +10,7 @@ from prunekit.experiments.home import store
 from prunekit.experiments.jobs import board
 from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import search_through
+from prunekit.ui.find import results
 from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Source, load
 from prunekit.ui.state import target_scaling
@@ -57,6 +58,16 @@ def test_what_was_found_goes_to_prune_compare_and_export(tab, asked):
     one = tab("find", model="digits_mlp", limit="200", drop="5", tuned="0")
     one.app.button(key="find_compare").click().run()
     assert one.address["runs"] == found.best.run[:12]
+
+
+def test_a_row_that_is_shown_is_nobodys_pick(monkeypatch):
+    taken = []
+    monkeypatch.setattr(results.session, "change", lambda **values: taken.append(values))
+    monkeypatch.setattr(results.st, "session_state", {"key": {"selection": {"rows": [1]}}})
+    results._take("key", ["a", "b"], "b")
+    assert not taken
+    results._take("key", ["a", "b"], "a")
+    assert taken == [{"opened": "b"}]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from prunekit.experiments.save_run import save
 from prunekit.models import entries
 from prunekit.models.entries import ModelEntry
 from prunekit.reports.page import report
+from prunekit.ui.components import show
 from tests import own_nets
 from tests.tables import case
 from tests.ui.conftest import TITLES
@@ -88,6 +90,23 @@ def test_each_model_has_its_own_data_where_there_are_as_many(tab, launch, own):
     assert one.app.get_by_key("pick_data").value == "own.py:many" and one.app.get_by_key("pick_size").value == "12"
     one.click("measure_baseline").wait(lambda: one.app.error)
     assert "2 classes" in one.app.error[0].value
+
+
+def test_of_several_models_each_takes_what_fits_it(tab, launch, own):
+    launch(f"{own}:letters", f"{own}:net", data=[f"{own}:data"])
+    one = tab()
+    assert one.app.get_by_key("pick_data").value == "none" and "digits" not in one.app.get_by_key("pick_data").options
+    assert "--data csv:PATH" in one.text and not one.app.error
+    one.click("use_own.py:net")
+    assert one.app.get_by_key("pick_data").value == "own.py:data"
+
+
+def test_folders_of_the_server_are_no_part_of_what_a_page_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_HOME", "/srv/own/.prunekit")
+    folder = tempfile.gettempdir()
+    assert show.plain(f"cannot read {folder}/up-1/a.pt, it is damaged") == "cannot read a.pt, it is damaged"
+    assert show.plain("/srv/own/.prunekit/models/12ab/w.pt holds other values") == "w.pt holds other values"
+    assert show.plain("no picture in /data/cats/1.png") == "no picture in /data/cats/1.png"
 
 
 def test_a_guessed_shape_is_called_one_wherever_it_counts(tab, launch, own):

@@ -131,9 +131,13 @@ def test_overrides_that_leave_no_room_are_said_in_the_words_of_the_page_and_mend
     (warning,) = one.app.warning
     assert "at least 46.99 %" in warning.value
     assert not any(word in warning.value for word in LIBRARY)
+    button = one.app.button(key="nearest_total").label
+    assert button.removeprefix("Remove ") in warning.value
     one.click("nearest_total")
     assert not one.app.warning
     assert one.metric("Weights removed").value.startswith("47.0")
+    one = tab("prune", model="digits_mlp", data="none", overrides="0~60_1~40_2~20", sparsity="20").click("drop_overrides")
+    assert not one.app.warning and one.metric("Weights removed").value.startswith("20.0") and "overrides" not in one.address
 
 
 def test_a_curve_is_of_the_layers_without_their_targets_and_says_so(tab):

@@ -81,7 +81,7 @@ def _hugging_face(name: str, store: RunStore, given: str | None) -> str:
     if name in {*(str(run.model.get("name", "")) for run in store.runs(limit=100_000)), *(known.name for known in registered_models())}:
         return name
     raise ArchiveError(
-        f"the model in this archive is built by the configuration of {name[:200]}, which was not used here: run prunekit import with "
+        f"the model in this archive is built by the configuration of {name[:200]}, which was not used here: name one with "
         f"--model {HUGGING_FACE}FOLDER, a folder of the model that it was pruned from, or load it without prunekit by {LOADER}"
     )
 
@@ -101,7 +101,7 @@ def _factory(manifest: Manifest, store: RunStore, given: str | None) -> str:
         )
     raise ArchiveError(
         f"the model in this archive is built by {attribute} in {code}, which is not known here, and code in an archive is never run: "
-        f"unpack {code}, read it, and if you trust it run prunekit import with --model path/to/{code}:{attribute}, or start prunekit app "
+        f"unpack {code}, read it, and if you trust it name it with --model path/to/{code}:{attribute}, or start prunekit app "
         "with it"
     )
 

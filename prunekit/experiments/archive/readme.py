@@ -202,19 +202,21 @@ def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[s
         f"The accuracy is {_percent(stated['value']['value'])}: {right:,} of {n:,} test samples of {_line(samples.data)} are right: those "
         "at the positions `indices` of its test part, whose classes are `labels`. This measures it again, with prunekit:"
     )
-    yield "```\nprunekit check ARCHIVE.zip\n```"
+    flags = _needed(told, stated["data"])
+    yield f"```\nprunekit check ARCHIVE.zip{flags}\n```"
     if not loads or samples.nest is not None:  # of inputs that are no plain floats load.py measures nothing
         return
     yield (
         "And this without prunekit, on the same samples in a file of numpy with `images` (normalised as below) and `labels`, which "
-        "`prunekit check ARCHIVE.zip --samples test.npz` writes:"
+        f"`prunekit check ARCHIVE.zip{flags} --samples test.npz` writes:"
     )
     yield "```\npython load.py test.npz\n```"
 
 
 def _needed(told: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Return the flags that name code of somebody's own: an archive makes none run by itself."""
-    task, flags = str(told["run"]["model"].get("task") or ""), ""
+    task, model = (str(told["run"]["model"].get(field) or "") for field in ("task", "name"))
+    flags = f" --model path/to/{model.rpartition('/')[2]}" if is_factory(model) else ""
     flags += f" --data path/to/{_data(data)}" if is_factory(str(data.get("name", ""))) else ""
     return flags + (f" --task path/to/{task.rpartition('/')[2]}" if is_factory(task) else "")
 

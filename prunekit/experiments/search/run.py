@@ -48,6 +48,7 @@ from prunekit.experiments.search.study import (
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
+from prunekit.formatting import ordinary, percent, plural
 
 SENSING = 0.3  # share of the budget that sensitivity may take
 HELD = 4  # models of the best trials that are kept in memory
@@ -267,7 +268,7 @@ class _Search:
         by_time = 1 - self.until.left / self.until.seconds if request.budget_s else 0.0
         share = min(max(by_time, len(trials) / request.trials if request.trials else 0.0), 0.99)
         dense = max(self.objective.cost(self.objective.dense), 1)
-        small = "nothing that holds yet" if best is None else f"best {float(best.cost or 0) / dense:.1%} of dense"
+        small = "nothing that holds yet" if best is None else f"best {ordinary(percent(float(best.cost or 0) / dense))} of dense"
         if not self.until.is_set():
             self.progress(share, ", ".join(filter(None, (f"{len(trials)} tried", small, where))))
 
@@ -276,9 +277,9 @@ def _title(params: Parameters) -> str:
     """Say a setting in a few words."""
     mode = params.get("mode", "")
     told = {name.removeprefix(f"{mode} "): value for name, value in params.items()}
-    words = [mode, told.get("criterion", ""), told.get("scope", ""), "targets from sensitivity" if "price" in told else ""]
-    words += ["own shares" if told.get("shares") == "own" else "", f"{told['sparsity']:.1%}" if "sparsity" in told else ""]
+    words = [mode, told.get("criterion", ""), told.get("scope", ""), "by sensitivity" if "price" in told else ""]
+    words += ["own shares" if told.get("shares") == "own" else "", ordinary(percent(float(told["sparsity"]))) if "sparsity" in told else ""]
     words += [f"{told['depth']} % of the blocks whole" if told.get("depth") else ""]
     words += ["int8" if told.get("int8") else ""]
-    words += [f"{told['epochs']} epochs ({told['optimizer']})" if told.get("epochs") else ""]
+    words += [f"{ordinary(plural(told['epochs'], 'epoch'))} ({told['optimizer']})" if told.get("epochs") else ""]
     return ", ".join(word for word in words if word)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunekit.errors import RuntimeFault
+from prunekit.formatting import asked, ordinary
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ def opened(files: Files, threads: int, device: str) -> Session:
     model = opened_model(files, threads, device)
     linear = sum(isinstance(module, nn.Linear) for module in model.modules())
     sparse = swap(model)
+    if not linear:
+        raise RuntimeFault("nothing to run sparse: only linear layers have a sparse form here, and this model has none")
     if not sparse:
-        many = f"none of its {linear} linear layers has" if linear else "it has no linear layer with"
-        raise RuntimeFault(f"nothing to run sparse: {many} at least {LEAST_ZEROS:.0%} zeros; prune linear layers unstructured, beyond that")
+        half = ordinary(asked(LEAST_ZEROS))
+        few = f"none of its {linear} linear layers has at least {half} zeros"
+        raise RuntimeFault(f"nothing to run sparse: {few}; prune linear layers unstructured, beyond that")
     session = TorchSession(model, device)
     session.notes = (f"{len(sparse)} of {linear} linear layers run sparse",)
     return session

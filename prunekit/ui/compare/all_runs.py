@@ -29,6 +29,9 @@ from prunekit.ui.state.settings import Settings
 COLUMNS = ["id", "name", "run", "model", "kind", "accuracy", "quality", "good", "n", "size", "params", "sparsity", "tags", "note", "made"]
 COLUMNS += ["passing", "mine"]
 ORDER = ["name", "run", "model", "accuracy", "quality", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
+WIDTHS = {"name": 110, "model": 110, "accuracy": 80, "quality": 130, "size": 90, "sparsity": 75, "tags": 110, "note": 110, "kind": 75}
+WIDTHS |= {"n": 45, "made": 95}
+WHOLE = 776  # pixels of all columns in a window of 1280: what the others leave is the title's
 ORDERS = {
     "newest": "Newest first",
     "accuracy": "Best first",
@@ -181,9 +184,10 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
     rows = [place for place, name in enumerate(ids) if name in now.runs]
     height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
     free = _free(shown)
-    titles = shown["run"] if {"name", "tags", "note"} <= free else None
+    hidden = free | ({"made"} if several else {"model"})
+    room = WHOLE - sum(width for name, width in WIDTHS.items() if name not in hidden)
     st.dataframe(
-        shown.assign(id=ids), column_config=_columns(several, titles), hide_index=True, height=height, key=key,
+        shown.assign(id=ids), column_config=_columns(several, shown["run"], room), hide_index=True, height=height, key=key,
         column_order=[name for name in ORDER if name not in free], placeholder="not measured",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
         alt="All runs with quality, size, tags and notes; selected rows stand beside each other below",
@@ -207,26 +211,25 @@ def _take_rows(key: str, ids: tuple[str, ...]) -> None:
     put((*stay, *new))
 
 
-def _columns(several: bool, titles: pd.Series | None) -> dict[str, Any]:
-    """Return how the columns look, with room for ``titles`` where given; those that are None can be shown from the table's menu."""
+def _columns(several: bool, titles: pd.Series, room: int) -> dict[str, Any]:
+    """Return how the columns look, the titles with the room that the others leave; those that are None can be shown from the menu."""
     column = st.column_config
-    made = None if several else column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD", width=95)
+    made = None if several else column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD", width=WIDTHS["made"])
+    best = "On most {0} that it was measured on; test {0} first."
     return {
-        "name": column.TextColumn("Name", pinned=True, width=110),
-        "run": column.TextColumn("Run", pinned=True, width=200) if titles is None else show.text_column("Run", titles, 285, pinned=True),
-        "model": column.TextColumn("Model") if several else None,
-        "kind": column.TextColumn("Kind", width=75),
-        "accuracy": column.NumberColumn(
-            "Accuracy", format="%.1f %%", width=95, help="On most images that it was measured on; test images first."
-        ),
-        "quality": column.TextColumn("Quality", width=130, help="On most samples that it was measured on; test samples first."),
+        "name": column.TextColumn("Name", pinned=True, width=WIDTHS["name"]),
+        "run": show.text_column("Run", titles, max(room, 200), pinned=True),
+        "model": column.TextColumn("Model", width=WIDTHS["model"]) if several else None,
+        "kind": column.TextColumn("Kind", width=WIDTHS["kind"]),
+        "accuracy": column.NumberColumn("Accuracy", format="%.1f %%", width=WIDTHS["accuracy"], help=best.format("images")),
+        "quality": column.TextColumn("Quality", width=WIDTHS["quality"], help=best.format("samples")),
         "good": None,
-        "n": column.NumberColumn("n", format="localized", width=55),
-        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=90),
+        "n": column.NumberColumn("n", format="localized", width=WIDTHS["n"]),
+        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=WIDTHS["size"]),
         "params": None,
-        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=75),
-        "tags": column.ListColumn("Tags", width=110),
-        "note": column.TextColumn("Note", width=110),
+        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=WIDTHS["sparsity"]),
+        "tags": column.ListColumn("Tags", width=WIDTHS["tags"]),
+        "note": column.TextColumn("Note", width=WIDTHS["note"]),
         "made": made,
         "id": None,
         "passing": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isnan
@@ -17,6 +18,7 @@ from prunekit.config.field_table import PruneFields, RecoveryFields
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
+from prunekit.experiments.home import home
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import THIN, percent, span
 from prunekit.plots.light_figure import figure_table
@@ -195,7 +197,9 @@ def failed(job: Job) -> str:
 
 
 def plain(text: str) -> str:
-    """Return foreign text with Markdown's characters escaped."""
+    """Return foreign text with Markdown's characters escaped; files in folders that only the server knows go by their names."""
+    for folder in (tempfile.gettempdir(), str(home())):
+        text = re.sub(rf"(?<![\w./-]){re.escape(folder)}/(?:[^\s/]+/)*", "", text) if folder in text else text
     return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)
 
 

@@ -32,6 +32,7 @@ from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 STATES = {"holds": "✓ holds", "falls": "✗ loses too much", "failed": "could not be made"}
+FEWER = "Fewer where a first look was enough to see that it falls."
 UNITS = {"params": "Parameters", "macs": "MACs", "bytes": "Bytes", "latency": "MACs"}
 
 
@@ -71,10 +72,10 @@ def _best(found: Found, request: SearchRequest, task: Task) -> None:
     with show.slot(), st.container(horizontal=True):
         cost = "—" if best is None else _cost(found.minimise, float(best.cost or 0.0))
         share = "" if best is None else f"{percent(float(best.cost or 0.0) / found.before)} of "
-        show.tile(UNITS[found.minimise], cost, "counted", f"{share}dense {_cost(found.minimise, found.before)}")
+        show.tile(UNITS[found.minimise], cost, "counted" if best else "", f"{share}dense {_cost(found.minimise, found.before)}")
         value = "—" if best is None else written(metric, float(best.value or 0.0))
         dense = f"dense {written(metric, found.dense.value)}, n = {found.dense.n:,}"
-        show.tile(f"{metric.title}, {request.split}", value, "measured", dense)
+        show.tile(f"{metric.title}, {request.split}", value, "measured" if best else "", dense)
         verb = "Lost" if metric.better == HIGHER else "Added"
         if told is None:
             show.tile(f"{verb} on test", "—", "", "not confirmed yet")
@@ -160,8 +161,8 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
     names = [t.run[: picked_runs.DIGITS] for t in trials]
     key = f"find_trials_{measuring.key_of(names)}"
     st.dataframe(
-        frame, column_config=_columns(found, frame["setting"]), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
-        on_select=lambda: _take(key, names), selection_mode="single-row",
+        frame, column_config=_columns(found, frame), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
+        on_select=lambda: _take(key, names, chosen), selection_mode="single-row",
         selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
         column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
         alt="Every trial of the search with its cost, quality and setting",
@@ -175,9 +176,9 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
     st.download_button("Download as CSV", data=csv, file_name="search.csv", mime="text/csv", icon=":material/download:", on_click="ignore")
 
 
-def _columns(found: Found, settings: pd.Series) -> dict[str, Any]:
+def _columns(found: Found, frame: pd.DataFrame) -> dict[str, Any]:
     """Return how the columns look; those that are None can be shown from the menu of the table."""
-    column, metric = st.column_config, found.dense.metric
+    column, metric, alike_n = st.column_config, found.dense.metric, frame["n"].nunique() < 2
     form = "%.1f %%" if metric.unit == PERCENT else "%.4g"
     unit = f", {metric.unit}" if metric.unit not in ("", PERCENT) else ""
     return {
@@ -186,16 +187,18 @@ def _columns(found: Found, settings: pd.Series) -> dict[str, Any]:
         "share": column.NumberColumn(f"{UNITS[found.minimise]}, of dense", format="%.1f %%", width=138),
         "value": column.NumberColumn(f"{metric.title}{unit}", format=form, width=78),
         "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g", width=148),
-        "n": column.NumberColumn("n", format="localized", width=50, help="Fewer where a first look was enough to see that it falls."),
-        "setting": show.text_column("Setting", settings, 245),
+        "n": None if alike_n else column.NumberColumn("n", format="localized", width=50, help=FEWER),
+        "setting": show.text_column("Setting", frame["setting"], 300 if alike_n else 245),
         **dict.fromkeys(("params", "macs", "bytes", "seconds", "run")),
     }
 
 
-def _take(key: str, names: list[str]) -> None:
-    """Take the picked trial; a table's callback."""
+def _take(key: str, names: list[str], shown: str) -> None:
+    """Take the picked trial; a table's callback. A table that goes away reports the row that was shown, which nobody picked."""
     rows = st.session_state[key]["selection"]["rows"]
-    session.change(opened=names[int(rows[0])] if rows else "")
+    picked = names[int(rows[0])] if rows else ""
+    if picked != shown:
+        session.change(opened=picked)
 
 
 def _actions(now: Settings, loaded: Loaded, trial: Trial) -> None:

@@ -150,7 +150,8 @@ def _choice(lesson: Lesson, control: Control, value: str) -> None:
 def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
     """Show a square of boxes to tick, each with its weight."""
     weights = pictures.by_hand()
-    st.caption(f"{control.label} ({len(value)} ticked; Tab goes on, Space ticks)")
+    come = " to begin with" if value == control.checked(control.start) else ""
+    st.caption(f"{control.label} ({len(value)} ticked{come}; Tab goes on, Space ticks)")
     side = round((control.high + 1) ** 0.5)
     with st.container(key="matrix_ticks", gap="xxsmall"):
         for row in range(side):

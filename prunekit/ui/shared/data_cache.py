@@ -19,6 +19,7 @@ from prunekit.local_code.factories import code_of
 from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.info import ModelInfo
 from prunekit.tasks.input_form import form_of_data
+from prunekit.tasks.resolver import reads_pictures, resolve
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import NO_IMAGES, TIMM, TORCHVISION, Images, Loaded, Source, entry_of, load, public_name
 from prunekit.ui.state.settings import NOTHING, Settings
@@ -50,8 +51,28 @@ def known_data(loaded: Loaded) -> dict[str, DataId]:
 
 def usual_data(loaded: Loaded) -> str:
     """Return the data that a model is opened with: those named beside it at launch, else its own, else none."""
-    launched = data_for(entry_of(loaded.source.name).id) if config.registered_data() else None
-    return public(launched) if launched is not None else next(iter(brought(loaded.info)), NO_DATA)
+    data = config.registered_data()
+    named = [public(each) for each in data_for(entry_of(loaded.source.name).id)] if data else []
+    if len(data) != len(config.registered_models()):  # nobody says whose they are: each model takes what fits it
+        named = [name for name in named if _fits(name, loaded.source, data_code(name, loaded))]
+    return next(iter([*named, *brought(loaded.info)]), NO_DATA)
+
+
+def _may_read_pictures(loaded: Loaded) -> bool:
+    """Return whether a model can be given pictures, so far as its task is told."""
+    try:
+        return reads_pictures(loaded.model, resolve(loaded.model))
+    except PrunekitError:
+        return True
+
+
+@shared(64)
+def _fits(name: str, source: Source, code: str) -> bool:
+    """Return whether data can be read as samples of a model's task."""
+    try:
+        return bool(resolve(load(source).model, _data(name, 0, replace(source, shape=()), code)))
+    except (PrunekitError, OSError):
+        return False
 
 
 def data_id(name: str, limit: int, loaded: Loaded) -> DataId:
@@ -111,7 +132,7 @@ _PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
 
 def data_names(loaded: Loaded) -> list[str]:
     """Return the data sets that may fit a model, its usual ones first."""
-    built_in = BUILT_IN if not loaded.source.name.startswith((TORCHVISION, TIMM)) else ()
+    built_in = BUILT_IN if not loaded.source.name.startswith((TORCHVISION, TIMM)) and _may_read_pictures(loaded) else ()
     usual = usual_data(loaded)
     first = [] if usual == NO_DATA else [usual]
     return list(dict.fromkeys([*first, *brought(loaded.info), *registered_data(), *built_in, NO_DATA]))

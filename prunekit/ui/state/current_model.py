@@ -10,7 +10,7 @@ from prunekit.tasks.protocol import Task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components import show
-from prunekit.ui.shared import data_cache, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import target_scaling
@@ -36,8 +36,9 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     """Return the data, or None after saying why there are none and what to do."""
     name = data_cache.data_name(now, loaded)
     if name == data_cache.NO_DATA:
+        form = getattr(measuring.task_here(now, loaded), "given_as", "FILE.py:NAME")
         show.empty(
-            "This model has no data here, so its quality cannot be measured. Register some with `prunekit app --data imagefolder:PATH`, "
+            f"This model has no data here, so its quality cannot be measured. Register some with `prunekit app --data {form}`, "
             "then choose them on the Start page.",
             "database_off",
         )

@@ -15,6 +15,7 @@ from prunekit.errors import OutOfReach, PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
+from prunekit.tasks.wording import capital
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.cache import shared
@@ -155,15 +156,21 @@ def _caption(found: Scaled, layers: int) -> str:
 
 @contextmanager
 def out_of_reach() -> Iterator[None]:
-    """Say where overrides of single layers leave no room for the total, and offer the nearest."""
+    """Say where overrides of single layers leave no room for the total, and offer the nearest, or to do without them."""
     try:
         yield
     except OutOfReach as error:
-        st.warning(show.said(error), icon=":material/block:")
-        st.button(
-            f"Remove {percent(error.nearest)}", key="nearest_total", icon=":material/straighten:", on_click=session.change,
-            kwargs={"sparsity": round(error.nearest, 8)},
-        )  # fmt: skip
+        st.warning(capital(show.said(error)), icon=":material/block:")
+        with st.container(horizontal=True):
+            st.button(
+                f"Remove {error.shown}", key="nearest_total", icon=":material/straighten:", on_click=session.change,
+                kwargs={"sparsity": round(error.nearest, 8)},
+            )  # fmt: skip
+            st.button(
+                "Drop the overrides", key="drop_overrides", icon=":material/close:", on_click=session.change,
+                kwargs={"overrides": (), "targets": (), "shares": ()},
+                help="The scope decides again what each layer gives.",
+            )  # fmt: skip
 
 
 def drop() -> None:

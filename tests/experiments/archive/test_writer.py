@@ -13,6 +13,7 @@ from prunekit.experiments.archive.assembling import draft, is_archive, pack
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.manifest import LOADER, MOST_RATIO, ArchiveError
 from prunekit.experiments.archive.reader import SMALL, read_manifest
+from prunekit.experiments.archive.readme import _needed
 from tests.experiments.archive.made import files_of, plain
 
 
@@ -207,3 +208,9 @@ def test_unknown_runs_are_refused_before_anything_is_written(kept, home, target,
     with pytest.raises(Exception, match="there is no run"):
         export_run("abcdef123456", target, kept)
     untouched(target)
+
+
+def test_the_command_that_measures_again_names_code_of_ones_own():
+    told = {"run": {"model": {"name": "/home/me/finder.py:finder"}}}
+    assert _needed(told, {"name": "coco:shapes"}) == " --model path/to/finder.py:finder"
+    assert _needed({"run": {"model": {"name": "digits_mlp"}}}, {"name": "digits"}) == ""
