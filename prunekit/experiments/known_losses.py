@@ -9,7 +9,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.cautions import Caution, LayerCut, Point, cautions
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.sensitivity_run import latest
