@@ -309,10 +309,11 @@ def _sensitivity(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, SamplingFields, ["measured_images"])
     parser.add_argument("--budget-mb", type=WHOLE, default=2048, metavar="MB", help="memory for what is reused (default: %(default)s)")
     goal = parser.add_mutually_exclusive_group()
-    add_flags(goal, GoalFields, left_out=True, drop={"help": table(GoalFields)["drop"].help})
+    add_flags(goal, GoalFields, ["drop"], left_out=True, drop={"help": table(GoalFields)["drop"].help})
     for name, what in (("params", "parameters"), ("macs", "MACs")):
         about = f"suggest targets that remove this share of all {what}"
         goal.add_argument(f"--target-{name}", type=share(table(GoalFields)["goal_share"]), metavar="S", help=about)
+    add_flags(parser, GoalFields, ["full"], full={"help": f"with --drop: {table(GoalFields)['full'].help}"})
     _cluster_flag(parser)
     _json_flag(parser)
 

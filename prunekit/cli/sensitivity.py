@@ -17,8 +17,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
 from prunekit.evaluation.sensitivity.drop_curves import fragile
 from prunekit.evaluation.sensitivity.layer_targets import counter
-from prunekit.evaluation.sensitivity.measure import Sensitivity, chosen_split
+from prunekit.evaluation.sensitivity.measure import chosen_split
 from prunekit.evaluation.sensitivity.measure import sensitivity as measure
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
@@ -41,14 +42,15 @@ def sensitivity(args: argparse.Namespace) -> str:
     data = data_of(args, model)
     if data is None:
         raise DataError(f"sensitivity measures accuracy, and {model_id.name} names no data of its own: give --data")
+    drop = None if args.full else args.drop
     if args.cluster is None:
         found = measure(
-            model, data, spec, args.sparsities, split=args.split, images=args.images,
+            model, data, spec, args.sparsities, split=args.split, images=args.images, drop=drop,
             budget_bytes=args.budget_mb * MEGABYTE, progress=progress_to(sys.stderr),
         )  # fmt: skip
     else:
         split, told = chosen_split(data, args.split)[1:]
-        request = SensitivityRequest(model_id, data.id, spec, split, args.images, args.sparsities)
+        request = SensitivityRequest(model_id, data.id, spec, split, args.images, args.sparsities, drop)
         with closing(Cluster(args.cluster)) as cluster:
             found = sense(request, None, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
         found = replace(found, notes=tuple(dict.fromkeys((*told, *found.notes))))
@@ -96,6 +98,7 @@ def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
         "",
         table(header, rows),
         *(f"! {sentence}" for sentence in (*fragile(found).values(), *found.notes)),
+        *(f"{sentence}; --full measures all" for sentence in (found.early,) if sentence),
     ]
     if suggested is not None:
         lines += ["", f"suggested: {suggested.sentence}", *(f"  {t.name}: {t.reason}" for t in suggested.targets)]

@@ -375,6 +375,11 @@ class GoalFields:
         "Loss of quality",
         "suggest targets that lose at most so much: 0.01 is one point of accuracy",
     )
+    full: bool = setting(
+        False, YesNo(), "Full scan",
+        "measure each layer at each share on all samples, where its loss lies clear of the allowed one on fewer, too",
+        when={"goal": ("drop",)},
+    )  # fmt: skip
     goal: str = setting(
         "drop", OneOf({"drop": "Lose at most so many points", "params": "Remove parameters", "macs": "Remove MACs"}), "Goal",
         "what targets are suggested for", flag="",

@@ -62,6 +62,24 @@ def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LO
     return None if area[widest] < 0 else round(round((x[widest] + x[widest + 1]) / 2 / STEP) * STEP, 6)
 
 
+def next_points(  # noqa: PLR0917 (as for one, and how many)
+    xs: ArrayLike, ys: ArrayLike, count: int, noise: float = 0.0, low: float = LOW, high: float = HIGH
+) -> list[float]:
+    """Return up to ``count`` sparsities to measure at once: each as `next_point` chooses it where those before it lie on the straight line.
+
+    No more than half as many as are known, so that guesses do not outweigh what was measured: up to 12 points so chosen draw a cliff about
+    as well as one after the other. Fewer, where no two points are far enough apart; at least one point must be known.
+    """
+    x, y = _checked(xs, ys)
+    found: list[float] = []
+    while len(found) < min(count, max(1, x.size // 2)):
+        at = next_point([*x, *found], [*y, *np.interp(found, x, y)], noise, low, high)
+        if at is None:
+            break
+        found.append(at)
+    return found
+
+
 def standard_error(accuracies: Sequence[Evaluation]) -> float:
     """Return the standard error of the noisiest of some figures; of proportions with one more right and one more wrong."""
     if any(not isinstance(a.metric, Proportion) for a in accuracies):

@@ -10,7 +10,7 @@ import numpy as np
 
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.sensitivity.drop_curves import drop_curves
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.formatting import asked, ordinary, percent, plural
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import loses, loss_text

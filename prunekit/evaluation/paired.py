@@ -17,6 +17,7 @@ from prunekit.statistics.difference import ALPHA, holm
 from prunekit.statistics.proportions import difference_interval
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.observations import Observations
 
 __all__ = [
     "ALPHA",
@@ -71,6 +72,15 @@ def compare(a: Evaluation, b: Evaluation) -> Difference:
     if a.metric.name != b.metric.name:
         raise DataError(f"{a.metric.title} and {b.metric.title} cannot be compared: measure the same of both")
     return Difference(**a.metric.compare(a.observations, b.observations).to_dict(), metric=a.metric, units=a.units)  # type: ignore[arg-type]
+
+
+def lies_clear(metric: Metric, dense: Observations, pruned: Observations, allowed: float, alpha: float = ALPHA) -> bool:
+    """Return whether the loss against the dense model lies wholly above, or wholly below, what is allowed, by its paired interval.
+
+    An interval without width says nothing: the bootstrap gives one where no sample changed, and more samples may hold one that does.
+    """
+    lost = metric.lost(metric.compare(dense, pruned, alpha))
+    return bool(lost.low < lost.high and (lost.low > allowed or lost.high < allowed))
 
 
 def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = ()) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,16 @@ from torch import nn
 from prunekit.config import fields as check
 from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.kinds import Share
+from prunekit.config.kinds import Number, Share
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
 from prunekit.evaluation.cautions import Caution, LayerCut, Point, cautions
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, scan_of, sensitivity
+from prunekit.evaluation.sensitivity.measure import SPARSITIES, scan_of, sensitivity
+from prunekit.evaluation.sensitivity.result import LayerSensitivity, Sensitivity, SensitivityPoint
+from prunekit.evaluation.sensitivity.scan import Variants
 from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.cluster.worker import Call, Loaded
@@ -57,6 +59,9 @@ class SensitivityRequest(Request):
     split: str = "validation"  # {"validation", "test", "train"}: which part of the data
     images: int = 0  # at most so many; 0 for all
     sparsities: tuple[float, ...] = field(default=SPARSITIES)  # of each layer or group
+    # drop, relative: allowed loss that settles a point early, as for `sensitivity`; None for a full scan. The row in the store is the same
+    drop: float | None = None
+    relative: bool = False
 
     def __post_init__(self) -> None:
         """Validate every field, and leave out of the setting what does not count."""
@@ -68,6 +73,12 @@ class SensitivityRequest(Request):
         plain = PruneSpec(mode=s.mode, criterion=s.criterion, seed=s.seed, samples=s.samples, layers=s.layers)
         object.__setattr__(self, "spec", plain)
         object.__setattr__(self, "sparsities", tuple(Share()("sparsities", share) for share in self.sparsities))
+        object.__setattr__(self, "drop", None if self.drop is None else Number(least=0)("drop", self.drop))
+
+    @property
+    def whole(self) -> SensitivityRequest:
+        """The same question as a full scan."""
+        return replace(self, drop=None, relative=False)
 
 
 def sense(
@@ -87,7 +98,7 @@ def sense(
     before: Sensitivity | None = keeper.ask(place.read)
     if before is not None and report is not None:
         report(before)
-    if before is not None and before.done:
+    if before is not None and before.answers(request.drop, request.relative):
         return before
 
     def keep(so_far: Sensitivity) -> None:
@@ -95,21 +106,25 @@ def sense(
         if report is not None:
             report(so_far)
 
-    def spread(batches: Sequence[Indices], progress: Progress) -> Iterator[tuple[int, Any]]:
-        calls = [Call(observe, request, place.run.weights, place.hash, f"images {here[0]} to {here[-1]}", (here,)) for here in batches]
+    def spread(batches: Sequence[Indices], these: Variants, progress: Progress) -> Iterator[tuple[int, Any]]:
+        about = (observe, request.whole, place.run.weights, place.hash)
+        calls = [Call(*about, f"images {here[0]} to {here[-1]}", (here, these)) for here in batches]
         return cluster.results(calls, progress, model=model)  # type: ignore[union-attr]  # asked where there is one
 
-    return sensitivity(
-        model, data, request.spec, request.sparsities, split=request.split, images=request.images, start=before, report=keep,
-        progress=progress, elsewhere=None if cluster is None else spread,
+    found = sensitivity(
+        model, data, request.spec, request.sparsities, split=request.split, images=request.images, drop=request.drop,
+        relative=request.relative, start=before, report=keep, progress=progress, elsewhere=None if cluster is None else spread,
     )  # fmt: skip
+    if before is not None and found.images == before.images:  # it may be another loss that what was there lies clear of
+        keep(found)
+    return found
 
 
-def observe(request: SensitivityRequest, loaded: Loaded, progress: Progress, here: Indices) -> Any:
-    """Look at a batch of images, on a worker."""
+def observe(request: SensitivityRequest, loaded: Loaded, progress: Progress, here: Indices, these: Variants) -> Any:
+    """Look at some layers on a batch of images, on a worker."""
     setting = request.spec, request.sparsities
     scan = loaded.held(request, lambda: scan_of(loaded.model, loaded.data, *setting, split=request.split, images=request.images))
-    return scan.look(here, progress)
+    return scan.look(here, these, progress)
 
 
 def stored(request: SensitivityRequest, store: RunStore, model: nn.Module, data: Any) -> Sensitivity | None:
@@ -152,7 +167,7 @@ class _Place:
 
     def write(self, store: RunStore, found: Sensitivity) -> None:
         """Store what is known by now."""
-        seen = pack_all([found.dense, *(point.accuracy for layer in found.layers for point in layer.points)])
+        seen = pack_all([found.dense, *(point.accuracy for point in found.points), *found.references])
         row = Measurement(
             self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, found.to_dict(), seen, WHAT,
             versions=self.versions, metric=described(found.dense.metric, found.dense.task, is_packed(found.dense)),
@@ -161,22 +176,23 @@ class _Place:
 
 
 def _opened(row: Measurement) -> Sensitivity:
-    """Return what was written: the observations are those of the dense model first, then point by point."""
+    """Return what was written: observations of the dense model first, then point by point, then of what some are held against."""
     told: dict[str, Any] = dict(row.value)
-    metric, count = row.metric or {}, 1 + sum(len(layer["points"]) for layer in told["layers"])
+    metric, references = row.metric or {}, told.get("references", ())  # rows of earlier versions have none: each point saw all
+    qualities = [told["dense"], *(_quality(p, metric) for layer in told["layers"] for p in layer["points"]), *references]
     try:
-        seen = iter(unpack_all(metric, row.observations or b"", int(told["images"]), count))
+        packed = unpack_all(metric, row.observations or b"", [int(each.get("n", told["images"])) for each in qualities])
     except DataError as error:
         raise PrunekitError(f"the stored sensitivity {row.id[:12]} is damaged: forget it and measure again") from error
-    dense = evaluated(metric, told["dense"], next(seen))
+    dense, *rest = (evaluated(metric, each, seen) for each, seen in zip(qualities, packed, strict=True))
+    fewer, seen = {each.n: each for each in rest[len(rest) - len(references) :]}, iter(rest)
     found = tuple(
         LayerSensitivity(
             layer["name"], tuple(layer["layers"]), layer["params"], layer["macs"],
             tuple(
                 SensitivityPoint(
-                    p["requested"], p["sparsity"],
-                    evaluated(metric, p.get("accuracy") or p.get(metric["name"]) or p["metrics"][metric["name"]], next(seen)),
-                    p["removed"], p["removed_params"], p["removed_macs"],
+                    p["requested"], p["sparsity"], accuracy := next(seen), p["removed"], p["removed_params"], p["removed_macs"],
+                    p.get("settled", False), None if accuracy.n == dense.n else fewer[accuracy.n],
                 )
                 for p in layer["points"]
             ),
@@ -184,7 +200,13 @@ def _opened(row: Measurement) -> Sensitivity:
         for layer in told["layers"]
     )  # fmt: skip
     head = {name: told[name] for name in ("mode", "criterion", "split", "images", "total")}
-    return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]))
+    early = {name: told[name] for name in ("drop", "relative") if name in told}
+    return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]), **early)
+
+
+def _quality(point: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quality of a stored point."""
+    return point.get("accuracy") or point.get(metric["name"]) or point["metrics"][metric["name"]]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)

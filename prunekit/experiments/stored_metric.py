@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from prunekit.errors import DataError, PrunekitError, TaskError
 from prunekit.evaluation.quality import Evaluation
-from prunekit.statistics.difference import Difference
+from prunekit.statistics.difference import ALPHA, Difference
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric, Proportion, proportion
@@ -25,7 +26,7 @@ SHOWN = ("name", "title", "unit", "better", "decimals")
 class Shown(Metric):
     """A metric of which values can be shown and not computed."""
 
-    def compare(self, a: Observations, b: Observations) -> Difference:
+    def compare(self, a: Observations, b: Observations, alpha: float = ALPHA) -> Difference:
         """Say why not."""
         self.reduce(a)
         raise DataError(f"{self.title} cannot be compared")
@@ -45,24 +46,25 @@ def described(metric: Metric, of: Task | None = None, packed: bool = False) -> d
 
 
 def pack_all(found: Sequence[Evaluation]) -> bytes:
-    """Return what was observed of several evaluations on the same samples, one after the other."""
+    """Return what was observed of several evaluations, one after the other."""
     if is_packed(found[0]):
         return b"".join(pack(each) for each in found)
     return Observations.concat(each.observations for each in found).to_bytes()
 
 
-def unpack_all(told: Mapping[str, Any], payload: bytes, n: int, count: int) -> list[Observations]:
-    """Return what was observed of ``count`` evaluations on ``n`` samples."""
+def unpack_all(told: Mapping[str, Any], payload: bytes, sizes: Sequence[int]) -> list[Observations]:
+    """Return what was observed of several evaluations, of so many samples each."""
     if "bits" in told:
-        width = (n + 7) // 8
-        whole = len(payload) == count * width
-        found = [unpack(told, payload[k * width : (k + 1) * width], n) for k in range(count)] if whole else []
+        ends, there = np.cumsum([(n + 7) // 8 for n in sizes]), len(payload)
     else:
         every = Observations.from_bytes(payload)
-        found = [every.take(np.arange(k * n, (k + 1) * n)) for k in range(count)] if every.n == count * n else []
-    if not found:
-        raise DataError(f"these observations are damaged, or not of {count} times {n} samples: measure again")
-    return found
+        ends, there = np.cumsum(sizes), every.n
+    if there != ends[-1]:
+        raise DataError(f"these observations are damaged, or not of {sum(sizes)} samples in all: measure again")
+    parts = [slice(int(a), int(b)) for a, b in pairwise([0, *ends])]
+    if "bits" in told:
+        return [unpack(told, payload[part], n) for part, n in zip(parts, sizes, strict=True)]
+    return [every.take(np.arange(part.start, part.stop)) for part in parts]
 
 
 def is_packed(found: Evaluation) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
-from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
+from prunekit.evaluation.adaptive_points import HIGH, LOW, STEP, next_points, standard_error
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
 from prunekit.experiments.cluster.client import Cluster
@@ -54,7 +54,7 @@ def sweep_through(
     model, data : nn.Module, Data, optional
         What ``request`` names, where it is loaded already.
     cluster : Cluster, optional
-        Whose workers measure; without ``sparsities`` in the request one at a time, since each point decides where the next one is.
+        Whose workers measure; without ``sparsities`` in the request a few at a time, since what is measured decides where to go on.
 
     Returns
     -------
@@ -71,22 +71,25 @@ def sweep_through(
     experiment = _experiment(request, Keeper(store, progress), model, data)
     experiment.keeper.ask(lambda kept: kept.put_sweep(request.id, request.to_dict(), experiment.weights))
     _check(experiment, request)
-    total = _total(request)
-    points: list[SweepPoint] = []
-    if cluster is not None and request.sparsities is not None:
-        points = _spread(experiment, request, cluster, [None, *_chosen(experiment, request, points)], 0, progress, report)
-        experiment.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
-        return points
-
-    def measure(requested: float | None, progress: Progress) -> SweepPoint:
-        if cluster is not None:
-            return _spread(experiment, request, cluster, [requested], len(points), progress)[0]
-        return experiment.point(*_setting(request, requested), (request.id, len(points), requested or 0.0), progress)
-
-    for point in measured(chain([None], _chosen(experiment, request, points)), total, measure, progress):
-        points.append(point)
-        if report is not None:
+    points = _known(experiment, request)
+    if report is not None:
+        for point in points:
             report(point)
+    total, rounds = _total(request), _rounds(experiment, request, points, cluster)
+    if cluster is not None:
+        for wanted in rounds:
+            part = progress.part(len(points) / total, (len(points) + len(wanted)) / total)
+            points += _spread(experiment, request, cluster, wanted, len(points), part, report)
+    else:
+
+        def measure(requested: float | None, progress: Progress) -> SweepPoint:
+            return experiment.point(*_setting(request, requested), (request.id, len(points), requested or 0.0), progress)
+
+        rest = progress.part(len(points) / total, 1.0)
+        for point in measured(chain.from_iterable(rounds), total - len(points), measure, rest):
+            points.append(point)
+            if report is not None:
+                report(point)
     experiment.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
     return points
 
@@ -249,18 +252,37 @@ def _check(experiment: Experiment, request: SweepRequest) -> None:
             experiment.check(spec)
 
 
-def _chosen(experiment: Experiment, request: SweepRequest, points: list[SweepPoint]) -> Iterator[float]:
-    """Yield where to measure: as asked, or where the points that are there say that the curve bends."""
+def _known(experiment: Experiment, request: SweepRequest) -> list[SweepPoint]:
+    """Return what is there of a sweep that chooses where to measure: wherever its points were chosen, it goes on beside them."""
     if request.sparsities is not None:
-        yield from (sparsity for sparsity in request.sparsities if not _is_dense(request, sparsity))
+        return []
+    rows = experiment.keeper.ask(lambda kept: known_points(request, kept, experiment.weights, experiment.data_hash)) or []
+    there = dict.fromkeys(None if row.run.kind == "dense" else row.requested for row in rows)
+    found = [requested for requested in there if experiment.stored(*_setting(request, requested)) is not None][: request.evaluations]
+    if found[:1] != [None]:
+        return []
+    return [experiment.point(*_setting(request, at), (request.id, place, at or 0.0)) for place, at in enumerate(found)]
+
+
+def _rounds(
+    experiment: Experiment, request: SweepRequest, points: list[SweepPoint], cluster: Cluster | None
+) -> Iterator[list[float | None]]:
+    """Yield what can be measured at once: as asked, or where points that are there say that the curve bends; None is the dense model."""
+    if request.sparsities is not None:
+        yield [None, *(sparsity for sparsity in request.sparsities if not _is_dense(request, sparsity))]
         return
     low, high = _reach(experiment, request)
+    if not points:
+        yield [None, *(end for end in (low, high) if end > STEP / 2)][: request.evaluations]
     while len(points) < request.evaluations:
         found = [point.accuracy for point in points]
-        requested = next_point([point.requested for point in points], [a.value for a in found], standard_error(found), low, high)
-        if requested is None:
+        at_once = 1 if cluster is None else max(1, len(cluster.scheduler.workers))
+        count = min(at_once, request.evaluations - len(points))
+        known = [point.requested for point in points], [a.value for a in found]
+        wanted = next_points(*known, count, standard_error(found), low, high)
+        if not wanted:
             return
-        yield requested
+        yield list(wanted)
 
 
 def _reach(experiment: Experiment, request: SweepRequest) -> tuple[float, float]:

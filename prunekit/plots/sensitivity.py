@@ -39,7 +39,8 @@ def sensitivity_panels(
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``requested``, ``sparsity``, ``value``, ``low``, ``high``; layers in the order of depth.
+        Columns ``layer``, ``requested``, ``sparsity``, ``value``, ``low``, ``high``, and maybe ``seen``: what else is said of a point;
+        layers in the order of depth.
     dense : float
         Value of the dense model.
     threshold : float, optional
@@ -91,7 +92,10 @@ def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str, metric: Met
     y, low, high = ([dense, *rows[column]] for column in ("value", "low", "high"))
     said = [("nothing removed", written(metric, dense))]
     said += [
-        (f"removed: {reached(r['requested'], r['sparsity'])}", with_interval(metric, r["value"], r["low"], r["high"]))
+        (
+            f"removed: {reached(r['requested'], r['sparsity'])}",
+            ", ".join(filter(None, (with_interval(metric, r["value"], r["low"], r["high"]), r.get("seen", "")))),
+        )
         for _, r in rows.iterrows()
     ]
     band = go.Scatter(
@@ -126,7 +130,8 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``requested``, ``sparsity``, ``value``; layers in the order of depth.
+        Columns ``layer``, ``requested``, ``sparsity``, ``value``, and maybe ``lost``: against the dense model on a point's own samples;
+        layers in the order of depth.
     costs : DataFrame
         Columns ``layer``, ``params``, ``macs``.
     dense : float
@@ -135,7 +140,8 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
         What was measured.
     """
     layers = list(dict.fromkeys(frame["layer"]))
-    table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity"], sort=True).reindex(layers)
+    frame = frame if "lost" in frame else frame.assign(lost=metric.loss(dense, frame["value"]))  # type: ignore[arg-type]
+    table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity", "lost"], sort=True).reindex(layers)
     height = 74 + len(layers) * max(19, min(44, 420 // max(len(layers), 1)))
     titles = [f"{capital(lost_of(metric))}, by the share that was asked for", "Parameters", "MACs"]
     fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.02, subplot_titles=titles)
@@ -155,7 +161,7 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
 def _cells(table: pd.DataFrame, dense: float, metric: Metric, dark: bool) -> go.Heatmap:
     """Return the heat map; lost points are written into the cells where there is room."""
     values, shares = table["value"], table["sparsity"]
-    gap = np.asarray(metric.loss(dense, values.to_numpy(dtype=float)))
+    gap = table["lost"].to_numpy(dtype=float)
     least = 0.05 if metric.unit == PERCENT else 0.05 * abs(dense) or 1.0
     far = float(np.nanmax(gap)) if gap.size and np.isfinite(gap).any() else least
     if metric.unit != PERCENT:  # one layer that breaks would leave all others white

@@ -228,7 +228,7 @@ def bootstrap_interval(
 
 
 def bootstrap_difference(
-    a: Any, b: Any, statistic: Statistic, *, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+    a: Any, b: Any, statistic: Statistic, *, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0, alpha: float = ALPHA
 ) -> Difference:
     """Compare a figure of two models on the same samples: both are measured on each resample.
 
@@ -238,6 +238,8 @@ def bootstrap_difference(
         The samples as the first and the second model answered them, in the same order.
     statistic, groups, resamples, seed
         As for `bootstrap_replicates`; the groups hold for both.
+    alpha : float
+        Level of the interval and of significance.
 
     Returns
     -------
@@ -269,20 +271,22 @@ def bootstrap_difference(
     value = 0.0 if abs(second - first) <= least else second - first
     if units < 2 or len(found) < resamples / 2:
         return Difference(value, np.nan, np.nan, 1.0, False, n)
-    return _decided(value, found, units, changed, n)
+    return _decided(value, found, units, changed, n, alpha)
 
 
-def _decided(value: float, found: Floats, units: int, changed: int, n: int) -> Difference:
+def _decided(  # noqa: PLR0917 (what was found, and what it is judged by)
+    value: float, found: Floats, units: int, changed: int, n: int, alpha: float
+) -> Difference:
     """Return the difference with interval and p-value from sorted replicates, which agree exactly about 0."""
     size = len(found)
     share = (1 + min(int((found <= 0).sum()), int((found >= 0).sum()))) / (size + 1)
     p_value = min(1.0, max(2 * float(_tail(share, units)), 2.0 ** (1 - changed)))
-    # the most values that may lie beyond an end: with one more beyond 0 the p-value would not be below ALPHA
-    beyond = int((2 * _tail(np.arange(1, size + 1) / (size + 1), units) < ALPHA).sum())
+    # the most values that may lie beyond an end: with one more beyond 0 the p-value would not be below alpha
+    beyond = int((2 * _tail(np.arange(1, size + 1) / (size + 1), units) < alpha).sum())
     low, high = float(found[max(beyond, 1) - 1]), float(found[-max(beyond, 1)])
-    if p_value >= ALPHA:
+    if p_value >= alpha:
         low, high = min(low, 0.0), max(high, 0.0)
-    return Difference(value, min(low, value), max(high, value), p_value, p_value < ALPHA, n)
+    return Difference(value, min(low, value), max(high, value), p_value, p_value < alpha, n)
 
 
 def _changed(a: Floats, b: Floats, unit_of: NDArray[np.int64] | None) -> int:

@@ -18,11 +18,13 @@ class Difference:
     Attributes
     ----------
     value, low, high : float
-        The figure of the second minus that of the first, and its 95 % interval, in the figure's own unit (a share is in -1..1).
+        The figure of the second minus that of the first, and its 95 % interval, in the figure's own unit (a share is in -1..1); the
+        interval of another level, where one was asked for.
     p_value : float
         Two-sided.
     significant : bool
-        ``p_value < 0.05``; exactly then the interval leaves 0 out, so the two never contradict each other.
+        ``p_value < 0.05``, or below the level that was asked for; exactly then the interval leaves 0 out, so the two never contradict
+        each other.
     n : int
         Number of samples.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,40 +50,47 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return (0.0 if k == 0 else max(centre - half, 0.0)), (1.0 if k == n else min(centre + half, 1.0))
 
 
-def _binomial(k: int, n: int) -> Any:
-    """Return scipy's exact binomial test of a fair coin."""
-    from scipy.stats import binomtest  # noqa: PLC0415 (slow to import, and the process that times models has no use for it)
-
-    return binomtest(k, n)
-
-
-def _bonett_price(gained: int, lost: int, n: int) -> tuple[float, float]:
+def _bonett_price(gained: int, lost: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
     """Return the adjusted Wald interval: one pseudo-observation in each discordant cell (Bonett and Price 2012)."""
     up, down, total = gained + 1, lost + 1, n + 2
     centre = (up - down) / total
-    half = Z95 * float(np.sqrt((up + down) / total - centre**2) / np.sqrt(total))
+    half = (Z95 if alpha == ALPHA else NormalDist().inv_cdf(1 - alpha / 2)) * float(
+        np.sqrt((up + down) / total - centre**2) / np.sqrt(total)
+    )
     return centre - half, centre + half
 
 
-def _exact(gained: int, lost: int, n: int) -> tuple[float, float]:
+def _exact(gained: int, lost: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
     """Return the interval that inverts McNemar's exact test: Clopper-Pearson on the discordant pairs, scaled to all pairs."""
     changed = gained + lost
     if not changed:
         return 0.0, 0.0
-    share = _binomial(gained, changed).proportion_ci(1 - ALPHA, method="exact")
-    return (2 * share.low - 1) * changed / n, (2 * share.high - 1) * changed / n
+    from scipy.special import betaincinv  # noqa: PLC0415 (slow to import, and the process that times models has no use for it)
+
+    low = float(betaincinv(gained, lost + 1, alpha / 2)) if gained else 0.0
+    high = float(betaincinv(gained + 1, lost, 1 - alpha / 2)) if lost else 1.0
+    return (2 * low - 1) * changed / n, (2 * high - 1) * changed / n
 
 
-def difference_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
-    """Return a 95 % interval of the difference of two paired proportions.
+def _p_value(gained: int, lost: int) -> float:
+    """Return how often a fair coin lies as far from the middle (McNemar's exact test)."""
+    from scipy.special import bdtr  # noqa: PLC0415 (as above)
+
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def difference_interval(gained: int, lost: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Return an interval of the difference of two paired proportions, of 95 % unless a level is given.
 
     The Bonett-Price interval has the coverage; the inverted exact test decides about 0. The interval is the span of both, so it leaves 0
-    out exactly where McNemar's exact test gives p < 0.05, and is never shorter than Bonett-Price.
+    out exactly where McNemar's exact test gives ``p < alpha``, and is never shorter than Bonett-Price.
 
     Parameters
     ----------
     gained, lost, n : int
         Pairs that only the second, or only the first, got right; all pairs.
+    alpha : float
+        How often the difference may lie outside.
 
     Returns
     -------
@@ -95,17 +102,19 @@ def difference_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
     Bonett and Price 2012, Adjusted Wald confidence interval for a difference of binomial proportions based on paired data, J. Educ. Behav.
     Stat. 37(4); McNemar 1947; Clopper and Pearson 1934.
     """
-    adjusted, exact = _bonett_price(gained, lost, n), _exact(gained, lost, n)
+    adjusted, exact = _bonett_price(gained, lost, n, alpha), _exact(gained, lost, n, alpha)
     return max(min(adjusted[0], exact[0]), -1.0), min(max(adjusted[1], exact[1]), 1.0)
 
 
-def paired_proportions(a: ArrayLike, b: ArrayLike) -> Difference:
+def paired_proportions(a: ArrayLike, b: ArrayLike, alpha: float = ALPHA) -> Difference:
     """Compare two shares of the same samples by McNemar's exact test.
 
     Parameters
     ----------
     a, b : array of bool, shape [n]
         Which samples the first and the second got right, in the same order.
+    alpha : float
+        Level of the interval and of significance.
 
     Returns
     -------
@@ -127,5 +136,5 @@ def paired_proportions(a: ArrayLike, b: ArrayLike) -> Difference:
         raise DataError(f"a paired comparison needs the same samples; got {a.size} and {b.size}. Measure both on the same data")
     gained, lost, n = int((b & ~a).sum()), int((a & ~b).sum()), a.size
     # given that a pair changed, each direction is equally likely where the models are equally good
-    p_value = float(_binomial(gained, gained + lost).pvalue) if gained + lost else 1.0
-    return Difference((gained - lost) / n, *difference_interval(gained, lost, n), p_value, p_value < ALPHA, n)
+    p_value = _p_value(gained, lost) if gained + lost else 1.0
+    return Difference((gained - lost) / n, *difference_interval(gained, lost, n, alpha), p_value, p_value < alpha, n)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prunekit.errors import DataError, TaskError, one_of
 from prunekit.statistics.bootstrap import QUICK, ByUnit, Sums, Weighted, bootstrap_difference, bootstrap_interval
-from prunekit.statistics.difference import Difference
+from prunekit.statistics.difference import ALPHA, Difference
 from prunekit.statistics.proportions import paired_proportions, wilson
 from prunekit.tasks.observations import Observations
 
@@ -87,8 +87,8 @@ class Metric:
         how = None if isinstance(self.figure, QUICK) else "percentile"
         return bootstrap_interval(observations, self._figure(observations), groups=observations.groups, method=how)
 
-    def compare(self, a: Observations, b: Observations) -> Difference:
-        """Return the figure of ``b`` minus that of ``a``, paired on the same samples in the same order.
+    def compare(self, a: Observations, b: Observations, alpha: float = ALPHA) -> Difference:
+        """Return the figure of ``b`` minus that of ``a``, paired on the same samples in the same order, at a level.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Metric:
             If they are not of the same samples.
         """
         self._check(a, b)
-        return bootstrap_difference(a, b, self._figure(a, b), groups=a.groups)
+        return bootstrap_difference(a, b, self._figure(a, b), groups=a.groups, alpha=alpha)
 
     def summary(self, observations: Observations) -> dict[str, float | int | str | None]:
         """Return value, interval (None where none can be said), n, title, unit and direction: plain values for JSON."""
@@ -212,12 +212,12 @@ class Proportion(Metric):
             return super().interval(observations)
         return wilson(int(np.count_nonzero(observations[self.column])), observations.n)
 
-    def compare(self, a: Observations, b: Observations) -> Difference:
+    def compare(self, a: Observations, b: Observations, alpha: float = ALPHA) -> Difference:
         """Return the share of ``b`` minus that of ``a``, by McNemar's exact test; of grouped samples by the bootstrap over groups."""
         if a.groups is not None:
-            return super().compare(a, b)
+            return super().compare(a, b, alpha)
         self._check(a, b)
-        return paired_proportions(a[self.column] != 0, b[self.column] != 0)
+        return paired_proportions(a[self.column] != 0, b[self.column] != 0, alpha)
 
     def _check(self, a: Observations, b: Observations) -> None:
         """Raise unless both are of the same samples, by the columns that both have: one that was stored has the share's alone."""

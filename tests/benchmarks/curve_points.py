@@ -18,7 +18,7 @@ from scipy.interpolate import PchipInterpolator
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
-from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, LOW, next_point, standard_error
+from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, LOW, next_points, standard_error
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import sweep
 from prunekit.models.load import load_model
@@ -27,15 +27,17 @@ MODELS = "mnist_lenet5,cifar10_resnet20,cifar10_mobilenetv2"
 GRID = np.linspace(0, 0.98, 50)
 
 
-def choose(measure, evaluations=EVALUATIONS, *, low=LOW, high=HIGH, known=()) -> dict[float, Evaluation]:
+def choose(measure, evaluations=EVALUATIONS, *, low=LOW, high=HIGH, known=(), at_once=1) -> dict[float, Evaluation]:
     """Measure where it tells most, what is known aside; fewer points than asked for only where the grid has no more."""
     points = dict(known)
     while len(points) < evaluations:
         found = list(points.values())
-        at = next_point(list(points), [a.value for a in found], standard_error(found), low, high)
-        if at is None:
+        ends = [end for end in (low, high) if end not in points][: evaluations - len(points)]
+        count = min(at_once, evaluations - len(points))
+        wanted = ends or next_points(list(points), [a.value for a in found], count, standard_error(found), low, high)
+        if not wanted:
             break
-        points[at] = measure(at)
+        points |= {at: measure(at) for at in wanted}
     return dict(sorted(points.items()))
 
 

@@ -61,6 +61,17 @@ def test_targets_are_suggested_for_a_drop_or_a_goal(capsys: pytest.CaptureFixtur
     assert found["suggested"]["drop"] <= 0.01 + 1e-9
 
 
+def test_an_allowed_loss_stops_early_and_a_full_scan_is_one_flag_away(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--drop", "0.01", "--sparsities", "0.5,0.95")
+    found, full = (json.loads(output(capsys, *flags, *more, "--json")) for more in ((), ("--full",)))
+    assert (found["drop"], full["drop"], full["saved"], full["references"]) == (0.01, None, 0, [])
+    early = [point for layer in found["layers"] for point in layer["points"] if point["settled"]]
+    assert early and found["saved"] > 0 and {p["accuracy"]["n"] for p in early} == {each["n"] for each in found["references"]}
+    page = output(capsys, *flags)
+    assert "of the measurements were not needed" in page and "--full measures all" in page
+    assert "not needed" not in output(capsys, *flags, "--full")
+
+
 def test_groups_of_channels_and_a_choice_of_sparsities(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(
         output(capsys, "--mode", "structured", "--sparsities", "0.25,0.5", "--target-params", "0.3", "--split", "test", "--json")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, STEP, next_point, standard_error
+from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, STEP, next_point, next_points, standard_error
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from tests.benchmarks.curve_points import GRID, choose, drawn
 
@@ -66,6 +66,27 @@ def test_the_next_point_lies_on_the_grid_between_measured_ones_whatever_their_or
     order = list(range(len(xs)))
     random.shuffle(order)
     assert next_point([xs[i] for i in order], [ys[i] for i in order], noise) == at
+
+
+@given(points, st.floats(0, 0.1), st.integers(1, 9))
+def test_several_at_once_are_different_and_the_first_is_the_one_that_is_chosen_alone(
+    known: dict[int, float], noise: float, count: int
+) -> None:
+    xs, ys = [k / 1000 for k in known], list(known.values())
+    found = next_points(xs, ys, count, noise)
+    assert len(found) == min(count, max(1, len(xs) // 2)) and found[0] == next_point(xs, ys, noise)
+    every = np.sort([*xs, *found])
+    assert np.diff(every).min() > STEP / 2
+    assert next_points(xs, ys, 1, noise) == found[:1]
+
+
+@pytest.mark.parametrize("at_once", [2, 8])
+@pytest.mark.parametrize("centre", [0.5, 0.7, 0.9])
+def test_points_that_workers_measure_at_once_draw_a_cliff_as_well(centre: float, at_once: int) -> None:
+    truth = cliff(centre, 0.015)
+    one, some = choose(measured(truth)), choose(measured(truth), at_once=at_once)
+    assert len(some) == len(one)
+    assert off(some, truth).mean() < max(1.5 * off(one, truth).mean(), 0.005)
 
 
 def test_the_ends_come_first() -> None:

@@ -12,16 +12,28 @@ from torch import nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Normal, TensorSplit
+from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.evaluation.sensitivity.measure import SPARSITIES, Sensitivity, sensitivity
+from prunekit.evaluation.sensitivity.drop_curves import drop_curves
+from prunekit.evaluation.sensitivity.measure import SPARSITIES, sensitivity
+from prunekit.evaluation.sensitivity.picture import Picture
+from prunekit.evaluation.sensitivity.replay import Replay
+from prunekit.evaluation.sensitivity.result import Sensitivity
+from prunekit.evaluation.sensitivity.scan import Seen, stages
+from prunekit.evaluation.sensitivity.suggested_targets import suggest
+from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
+from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
 from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.statistics.difference import ALPHA
+from prunekit.tasks.classification import ACCURACY, IMAGES
+from prunekit.tasks.observations import Observations
 
 SHAPE = (1, 8, 8)
 
@@ -139,6 +151,57 @@ def test_what_is_done_is_not_measured_again(model: nn.Module) -> None:
     images = data()
     done = sensitivity(model, images, sparsities=[0.5])
     assert sensitivity(model, images, sparsities=[0.5], start=done, report=lambda _: pytest.fail("measured again")) == done
+
+
+def sides(drop: float, losses: np.ndarray, size: int, seed: int) -> tuple[Picture, np.ndarray, np.ndarray]:
+    """Scan layers of which it is known how often they are wrong, stage by stage; return the picture and the sides: told, and at the end."""
+    noise, seen = np.random.default_rng(seed), Seen(size, losses.size, 1, ACCURACY)
+    dense = noise.random(size) < 0.95
+    layers = np.where(dense, noise.random((losses.size, size)) >= losses[:, None] / 0.95, noise.random((losses.size, size)) < 0.05)
+    picture = Picture(PruneSpec(), "", (), drop, False, (), seen, IMAGES)
+
+    def bits(right: np.ndarray) -> Observations:
+        return Observations(right.reshape(-1, 1), ("correct",))
+
+    for n in stages(size):
+        for which, these in seen.lacking(n, ~picture.settled):
+            seen.note(
+                which, bits(dense[which]), [[bits(row[which]) if wanted else None] for row, wanted in zip(layers, these[:, 0], strict=True)]
+            )
+        picture.look(n)
+    told = np.array([dense[: n[0]].mean() - row[: n[0]].mean() for row, n in zip(layers, picture.n, strict=True)]) > drop
+    return picture, told, dense.mean() - layers.mean(1) > drop
+
+
+def test_what_settles_early_is_on_the_side_that_the_full_scan_finds() -> None:
+    wrong = settled = 0
+    for seed in range(2):
+        picture, told, found = sides(0.02, np.linspace(0.0, 0.08, 30), 1500, seed)
+        early = picture.settled[:, 0] & (picture.n[:, 0] < 1500)
+        wrong, settled = wrong + int((told != found)[early].sum()), settled + int(early.sum())
+    assert settled > 30 and wrong <= ALPHA * 60
+
+
+@pytest.mark.parametrize("mode", ["unstructured", "structured"])
+def test_points_that_are_clear_of_the_allowed_loss_see_no_more_images(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model("digits_cnn")
+    images, spec, passes = load_data("digits", model=model).train, PruneSpec(mode=mode), [0]
+    predict = Replay.predict
+    monkeypatch.setattr(Replay, "predict", lambda self, *more: passes.append(passes.pop() + self._x.samples) or predict(self, *more))
+    shares = (0.1, 0.4, 0.7, 0.9)
+    full, of_all = sensitivity(model, images, spec, shares), passes[0]
+    early, of_some = sensitivity(model, images, spec, shares, drop=0.02), passes[0] - of_all
+    assert early.done and early.dense == full.dense and early.answers(0.02) and not full.early and full.saved == 0
+    assert of_some / of_all == pytest.approx(1 - early.saved, abs=0.02) and early.saved > 0.2
+    apart = [(early.lost(p) > 0.02) != (full.lost(q) > 0.02) for p, q in zip(early.points, full.points, strict=True) if p.settled]
+    assert sum(apart) <= 1 < len(apart), "on the same side, but for what the level allows"
+    for p, q in zip(early.points, full.points, strict=True):
+        assert p.dense == (None if p.accuracy.n == early.total else p.dense) and (p.settled or p.accuracy == q.accuracy)
+    worst, first = (max(drop_curves(found), key=lambda curve: curve.mean).name for found in (early, full))
+    assert worst == first
+    totals = count(model, SHAPE)
+    some, all_ = (suggest(found, drop=0.02, totals=(totals.params, totals.macs)) for found in (early, full))
+    assert some.params == pytest.approx(all_.params, abs=0.05)
 
 
 def test_the_start_of_another_setting_is_refused(model: nn.Module) -> None:

@@ -20,7 +20,8 @@ from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sensitivity.drop_curves import drop_curve, drop_curves, fragile
 from prunekit.evaluation.sensitivity.isolated_pruning import alone
 from prunekit.evaluation.sensitivity.layer_targets import counter, least_for, most_within, together
-from prunekit.evaluation.sensitivity.measure import LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
+from prunekit.evaluation.sensitivity.measure import sensitivity
+from prunekit.evaluation.sensitivity.result import LayerSensitivity, Sensitivity, SensitivityPoint
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.models.cost import count
 from prunekit.pruning.api import prune

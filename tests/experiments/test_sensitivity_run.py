@@ -22,6 +22,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one, sweep_through
 from prunekit.models.load import load_model
 from prunekit.pruning.unstructured.masks import masked_copy, masks_at
+from tests.experiments.here import Here
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
 
@@ -74,6 +75,50 @@ def test_an_interrupted_scan_goes_on_with_the_images_that_are_missing(kept, monk
     assert np.array_equal(bits(resumed), bits(sense(request, None)))
 
 
+def test_one_row_answers_every_allowed_loss_and_goes_on_where_it_is_open(kept, monkeypatch):
+    monkeypatch.setattr("prunekit.evaluation.sensitivity.scan.FIRST", 60)
+    whole = SensitivityRequest(MODEL, DATA, PruneSpec(), sparsities=(0.1, 0.5, 0.9))
+    some, most = replace(whole, drop=0.05), replace(whole, drop=0.3)
+    first = sense(some, kept)
+    assert first.answers(0.05) and first.answers(0.05, True) and not first.answers(0.3) and not first.answers(None)
+    assert first.done and first.images == first.total == first.dense.n and 0 < first.saved < 1 and first.early
+    fewer = [point for point in first.points if point.settled]
+    assert fewer and all(point.dense.n == point.accuracy.n < first.total for point in fewer)
+    again = sense(some, kept, report=lambda _: None)
+    assert again == first and np.array_equal(again.references[0].correct, first.references[0].correct)
+    alone = sense(most, None)
+    second = sense(most, kept)
+    assert [p.accuracy.n >= q.accuracy.n for p, q in zip(second.points, alone.points, strict=True)] and second.answers(0.3)
+    assert sense(most, kept) == second
+    third = sense(whole, kept)
+    assert third == sense(whole, None) and third.answers(None) and third.answers(0.05) and not third.early
+    assert np.array_equal(bits(third), bits(sense(whole, None)))
+    assert sense(some, kept) == third, "what was measured on all says more, and is not forgotten"
+    assert len(kept.measurements(kept.runs(kind="dense")[0].id)) == 1
+
+
+def test_workers_measure_what_is_open_and_no_more(kept, monkeypatch):
+    monkeypatch.setattr("prunekit.evaluation.sensitivity.scan.FIRST", 60)
+    model = load_model("digits_mlp")
+    data = load_data("digits", model=model)
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(mode="structured"), sparsities=(0.1, 0.5, 0.9), drop=0.05)
+    there = sense(request, kept, model=model, data=data, cluster=Here(2, MODEL, model, data))
+    assert there.to_dict() == sense(request, None).to_dict() == sense(request, kept).to_dict() and there.saved
+
+
+def test_a_row_of_an_earlier_version_opens(kept):
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5,))
+    found, model = sense(request, kept), load_model("digits_mlp")
+    row = kept.measurements(kept.runs(kind="dense")[0].id)[0]
+    plain = {name: value for name, value in row.value.items() if name not in ("drop", "relative", "saved", "references")}
+    plain["layers"] = [
+        {**layer, "points": [{n: v for n, v in p.items() if n != "settled"} for p in layer["points"]]} for layer in plain["layers"]
+    ]
+    kept.put_point([kept.get_run(row.run)], replace(row, value=plain))
+    assert stored(request, kept, model, load_data("digits", model=model)) == found
+    assert found.answers(None) and sense(replace(request, drop=0.01), kept) == found
+
+
 @pytest.mark.parametrize("change", [{"images": 100}, {"sparsities": (0.4,)}, {"spec": PruneSpec(criterion="l2")}, {"split": "test"}])
 def test_another_question_is_another_row(kept, change):
     request = SensitivityRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5,))
@@ -88,6 +133,10 @@ def test_another_question_is_another_row(kept, change):
 def test_sensitivity_requests_are_read_back_and_refuse_what_makes_no_sense():
     request = SensitivityRequest(MODEL, DATA, PruneSpec(mode="structured", sparsity=0.2, target="macs"), images=50)
     assert SensitivityRequest.from_dict(request.to_dict()) == request
+    early = replace(request, drop=1, relative=True)
+    assert SensitivityRequest.from_dict(early.to_dict()) == early and early.whole == request
+    with pytest.raises(PrunekitError, match="drop"):
+        replace(request, drop=-0.1)
     assert request.spec == PruneSpec(mode="structured"), "amounts and targets do not count"
     with pytest.raises(PrunekitError, match="a pattern has one"):
         SensitivityRequest(MODEL, DATA, PruneSpec(mode="nm"))

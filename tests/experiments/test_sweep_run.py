@@ -32,6 +32,7 @@ from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
 from prunekit.training.gradual import recover
 from tests import recommenders
+from tests.experiments.here import Here
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
 REQUEST = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.0, 0.9))
@@ -141,6 +142,27 @@ def test_points_go_where_the_curve_bends_and_come_back_in_the_same_order(store: 
     same(sweep_through(request, store), found)
     same(sweep_through(replace(request, evaluations=4), store), found[:4])
     assert len(measured) == 6
+
+
+def test_workers_measure_several_points_at_once_and_whoever_asks_next_goes_on(store: RunStore, measured: list[int], model, data) -> None:
+    request = replace(REQUEST, sparsities=None, evaluations=8)
+    workers, progress = Here(3, MODEL, model, data), list[float]()
+
+    class Stop(Exception):
+        pass
+
+    def stop(_) -> None:
+        if len(measured) == 5:  # of two that were asked for at once the last has come
+            raise Stop
+
+    with pytest.raises(Stop):
+        sweep_through(request, store, report=stop, model=model, data=data, cluster=workers)
+    assert workers.rounds == [2, 1, 1, 2] and [row.position for row in store.points(request.id)] == [0, 1, 2, 3, 5]
+    found = sweep_through(request, store, Progress(lambda share, _: progress.append(share)), model=model, data=data, cluster=workers)
+    assert len(found) == len({point.requested for point in found}) == 8 == len(measured) and workers.rounds == [2, 1, 1, 2, 2, 1]
+    assert [row.position for row in store.points(request.id)] == list(range(8)) and progress == sorted(progress)
+    same(sweep_through(request, store), found)
+    assert len(measured) == 8, "wherever points were chosen, they are the sweep's"
 
 
 def test_fixed_shares_of_layers_bound_where_points_go(store: RunStore, model, data) -> None:

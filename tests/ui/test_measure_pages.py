@@ -34,6 +34,9 @@ def test_sensitivity_is_measured_kept_and_taken_to_the_prune_page(tab):
     assert "gives way first" in one.text and "would go" in one.text
     again = tab("sensitivity", model="digits_mlp", drop="3", limit="300")
     assert again.app.button(key="measure_sensitivity").label == "Measured", "whoever comes later finds it"
+    again.set("pick_full", True)
+    assert again.app.button(key="measure_sensitivity").label == "Measure" and "another allowed loss" in again.text
+    again.set("pick_full", False)
     again.app.button(key="use_targets").click().run()
     assert not again.app.exception
     assert "targets" in again.address

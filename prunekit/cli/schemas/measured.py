@@ -179,9 +179,21 @@ class Furthest(Guesses):
 
 
 AlonePoint = TypedDict(
-    "AlonePoint", {"requested": float, "sparsity": float, "removed": int, "removed_params": int, "removed_macs": int, "*": Measured}
+    "AlonePoint",
+    {
+        "requested": float,
+        "sparsity": float,
+        "removed": int,
+        "removed_params": int,
+        "removed_macs": int,
+        "settled": bool,
+        "*": Measured,
+    },
 )
-AlonePoint.__doc__ = "One layer or group at one sparsity, all else dense; the metric stands under its own name."
+AlonePoint.__doc__ = (
+    "One layer or group at one sparsity, all else dense; the metric stands under its own name. ``settled``: its loss lay clear of the "
+    "allowed one, so that it saw no more samples than its ``n``."
+)
 
 
 class Alone(TypedDict):
@@ -208,7 +220,20 @@ class Suggested(TypedDict):
 
 
 class Sensitivity(Guesses):
-    """``prunekit sensitivity``: each layer or group pruned alone."""
+    """``prunekit sensitivity``: each layer or group pruned alone.
+
+    Attributes
+    ----------
+    images, total : int
+        Samples that the dense model saw, and how many there are.
+    drop : float or None
+        Allowed loss that settled points early: in the metric's own unit, or with ``relative`` a share of the dense model's value. None for
+        a full scan.
+    saved : float
+        Share of a full scan's measurements that were not needed.
+    references : list of Measured
+        The dense model on the samples of points that saw fewer than it; a point is held against the one of its ``n``.
+    """
 
     model: ModelId
     data: DataId
@@ -217,7 +242,11 @@ class Sensitivity(Guesses):
     split: str
     images: int
     total: int
+    drop: float | None
+    relative: bool
+    saved: float
     dense: Measured
+    references: list[Measured]
     layers: list[Alone]
     notes: list[str]
     fragile: list[str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.evaluation.sensitivity.measure import LayerSensitivity, Sensitivity
+from prunekit.evaluation.sensitivity.result import LayerSensitivity, Sensitivity
 from prunekit.tasks.metrics import HIGHER, PERCENT
 from prunekit.tasks.wording import loses, loss_number
 
@@ -36,20 +36,22 @@ class DropCurve:
 
 
 def drop_curve(layer: LayerSensitivity, dense: float) -> DropCurve:
-    """Return what a layer costs, by isotonic regression.
+    """Return what a layer costs, by isotonic regression; ``dense`` is the dense model where a point does not name it on its own images.
 
-    Noise makes accuracy rise here and there as more is removed. The regression pools such points, so that no lucky point is taken for a
-    gain, and a drop below 0 counts as none.
+    Noise makes accuracy rise here and there as more is removed. The regression pools such points, each by the images that it saw, so that
+    no lucky point is taken for a gain, and a drop below 0 counts as none.
 
     Barlow, Bartholomew, Bremner, Brunk 1972, Statistical inference under order restrictions (pool adjacent violators).
     """
     from scipy.optimize import isotonic_regression  # noqa: PLC0415 (slow to import)
 
     sparsities, places = np.unique([0.0, *(p.sparsity for p in layer.points)], return_index=True)
-    raw = np.array([0.0, *(p.accuracy.metric.loss(dense, p.accuracy.value) for p in layer.points)])[places]
+    before = [dense if p.dense is None else p.dense.value for p in layer.points]
+    raw = np.array([0.0, *(p.accuracy.metric.loss(b, p.accuracy.value) for b, p in zip(before, layer.points, strict=True))])[places]
     params = np.array([0.0, *(float(p.params) for p in layer.points)])[places]
     macs = np.array([0.0, *(float(p.macs) for p in layer.points)])[places]
-    weights = np.array([1e6, *np.ones(raw.size - 1)])  # nothing removed costs nothing
+    seen = np.array([0.0, *(float(p.accuracy.n) for p in layer.points)])[places]
+    weights = np.where(places == 0, 1e6, seen / max(seen.max(), 1))  # nothing removed costs nothing
     drops = np.maximum(np.asarray(isotonic_regression(raw, weights=weights).x), 0.0)
     drops[0] = 0.0
     return DropCurve(layer.name, np.asarray(sparsities, float), drops, raw, params, macs, layer.size)

@@ -13,7 +13,7 @@ from torch import nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.sensitivity.isolated_pruning import for_each
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.ranking import ChannelRanking

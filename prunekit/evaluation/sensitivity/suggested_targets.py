@@ -13,7 +13,7 @@ import numpy as np
 from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
 from prunekit.evaluation.sensitivity.layer_targets import Floats, Ints, least_for, most_within
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.formatting import asked, lost, ordinary, percent
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric
@@ -64,7 +64,7 @@ class Suggestion:
     params: float
     macs: float
     counted: bool  # whether the two were counted on the combination of all targets
-    images: int  # images that the curves were measured on
+    images: int  # images that the curves were measured on, at most
     sentence: str  # all of it in plain words
 
     @property
@@ -129,7 +129,7 @@ def suggest(
     options = [_Options.of(curve) for curve in drop_curves(found)]
     problem = _Problem(options, totals, counter, found.dense.metric, found.dense.units)
     picked = problem.within(amount, save) if what == "drop" else problem.for_goal(what, amount)
-    return problem.suggestion(picked, found.images)
+    return problem.suggestion(picked, found.images, early=bool(found.references))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +207,8 @@ class _Problem:
         place = 0 if what == "params" else 1
         return self.saved(picked)[place] / max(self.totals[place], 1)
 
-    def suggestion(self, picked: Ints, images: int) -> Suggestion:
-        """Put it together, each target with its reason."""
+    def suggestion(self, picked: Ints, images: int, early: bool = False) -> Suggestion:
+        """Put it together, each target with its reason; ``early``: some points saw fewer images."""
         drops = [float(o.drops[k]) for o, k in zip(self.options, picked, strict=True)]
         shares = [float(o.sparsities[k]) for o, k in zip(self.options, picked, strict=True)]
         targets = tuple(
@@ -220,7 +220,7 @@ class _Problem:
         sentence = (
             f"{saved} would go, for {_points(sum(drops), self.metric)} of {self.metric.phrase}: "
             f"estimated, as the sum of what each layer costs alone on "
-            f"{images:,} {self.units}. Measure the whole before you rely on it"
+            f"{'up to ' if early else ''}{images:,} {self.units}. Measure the whole before you rely on it"
         )
         return Suggestion(targets, sum(drops), params, macs, self.counter is not None, images, sentence)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prunekit.errors import StoreError
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.backfill import fill as fill_through
 from prunekit.experiments.cluster.client import shared

@@ -18,7 +18,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.max_sparsity import confirm
 from prunekit.evaluation.progress import QUIET, Cancelled, Progress
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.cluster.scheduler import LOOK_S
 from prunekit.experiments.cluster.worker import Call
@@ -167,7 +167,7 @@ class _Search:
         objective, curves = self.objective, dict[str, Sensitivity]()
         for mode in modes_for(self.request.minimise):
             spec = PruneSpec(mode=mode, criterion=CRITERIA[mode][0], seed=self.request.seed, sparsity=0.0)
-            asked = SensitivityRequest(self.request.model, self.request.data, spec, self.request.split, 4 * FEW)
+            asked = SensitivityRequest(self.request.model, self.request.data, spec, self.request.split, 4 * FEW, drop=objective.allowed)
             latest: list[Sensitivity] = []
             limit = _Until(max(SENSING * self.until.left, 0.0) if self.request.budget_s else 0.0, self.until)
             progress = replace(self.progress.part(0.0, 0.0, "what each group costs alone: "), cancel=limit)

@@ -13,7 +13,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.layer_targets import counter, together
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.models.cost import count
 from prunekit.pruning.structured.grouping import trace

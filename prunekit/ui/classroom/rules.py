@@ -119,6 +119,12 @@ def takes(key: str) -> bool:
     return True
 
 
+def remember(key: str) -> None:
+    """Note that this browser asked for what is known by a key; only to be called from callbacks."""
+    if active():
+        seat().asked.add(key)
+
+
 def submitted_here(key: str) -> bool:
     """Return whether this browser asked for a job; where there is no class, everybody did."""
     return not active() or key in seat().asked

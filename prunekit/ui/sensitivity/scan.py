@@ -11,7 +11,7 @@ from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
 from prunekit.evaluation.quality import chance_sentence
 from prunekit.evaluation.sensitivity.drop_curves import drop_curves, fragile
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
@@ -26,6 +26,7 @@ from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import metric_controls, setting_controls, show
+from prunekit.ui.components.field_controls import ROWS, control
 from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -33,6 +34,10 @@ from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import Settings
 
 MAPPED = 60  # layers that one heat map shows
+FULL = (
+    "Off, each layer at each share is measured until its loss lies clear of the allowed one, by its paired interval. On, all are measured "
+    "on as many; so they are for a goal in parameters or MACs."
+)
 LEAST = 640  # pixels: five panels, or nine numbers beside the names of layers
 
 
@@ -65,6 +70,7 @@ def setting(now: Settings, data: Data, task: Task) -> None:
             help="Measured in stratified parts: the whole picture comes first, then its intervals shrink.",
             **session.bind("measured_images", start=offered, show=lambda n: n if n in offered else 0),
         )  # fmt: skip
+        control("full", disabled=not ROWS["full"].applies(now), help=FULL)
     if now.mode == "nm":
         st.caption("A pattern N:M has one sparsity, so single weights stand in for it here.")
 
@@ -77,16 +83,34 @@ def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     split = "validation" if data.validation is not None else "test"
     model, of_data = measuring.lend(now, loaded, data)
     images = 0 if now.measured_images >= len(getattr(data, split)) else now.measured_images
-    return SensitivityRequest(model, of_data, spec, split, images)
+    drop = now.drop if ROWS["full"].applies(now) and not now.full else None
+    return SensitivityRequest(model, of_data, spec, split, images, drop=drop, relative=drop is not None)
+
+
+def _jobs(request: SensitivityRequest) -> list[Job]:
+    """Return the jobs that measure the same, whatever loss they allow; the one that does so for this one first."""
+    mine, same = key_of("sensitivity", request.to_dict()), key_of("sensitivity", request.whole.to_dict())
+    shown = (job for job in board().all() if job.kind == "sensitivity" and board().shows(job))
+    found = [job for job in shown if key_of("sensitivity", {**job.request, "drop": None, "relative": False}) == same]
+    return sorted(found, key=lambda job: job.key != mine)
+
+
+def job_of(request: SensitivityRequest) -> Job | None:
+    """Return the job under way that measures, be it for another allowed loss, or else the one that did."""
+    jobs = _jobs(request)
+    mine = next((job for job in jobs if job.key == key_of("sensitivity", request.to_dict())), None)
+    return next((job for job in jobs if job.active), mine)
 
 
 def known_results(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivity | None:
-    """Return what is known by now: of the job, or else of the store."""
-    job = board().get(key_of("sensitivity", request.to_dict()))
-    if job is not None and job.partial:
-        return job.partial[-1]  # type: ignore[no-any-return]
+    """Return what is known by now: of the jobs what answers the request, or else what tells most, or else of the store."""
+    jobs = _jobs(request)
+    known = [job.partial[-1] for job in [job for job in jobs if job.active] or jobs if job.partial]
+    if known:
+        told = (request.drop, request.relative)
+        return max(known, key=lambda found: (found.answers(*told), sum(p.accuracy.n for p in found.points)))  # type: ignore[no-any-return]
     kept = board().store
-    if kept is None or not rules.submitted_here(key_of("sensitivity", request.to_dict())):
+    if kept is None or not rules.submitted_here(key_of("sensitivity", request.whole.to_dict())):
         return None
     try:
         return stored(request, kept, loaded.model, data)
@@ -94,20 +118,28 @@ def known_results(request: SensitivityRequest, loaded: Loaded, data: Data) -> Se
         return None
 
 
+def _start(request: SensitivityRequest, title: str) -> None:
+    """Start measuring; a button's callback. Its results are this browser's, whatever loss is allowed later."""
+    measuring.ask("sensitivity", request.to_dict(), title)
+    rules.remember(key_of("sensitivity", request.whole.to_dict()))
+
+
 def button(name: str, request: SensitivityRequest, so_far: Sensitivity | None) -> None:
     """Show the button that measures."""
-    job = board().get(key_of("sensitivity", request.to_dict()))
-    busy, done = job is not None and job.active, so_far is not None and so_far.done
+    job = job_of(request)
+    busy, done = job is not None and job.active, so_far is not None and so_far.answers(request.drop, request.relative)
     words, icon = ("Measuring …", "hourglass_top") if busy else ("Measured", "check") if done else ("Measure", "speed")
     st.button(
-        words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=measuring.ask,
-        args=("sensitivity", request.to_dict(), f"Sensitivity of {name}, {MODES[request.spec.mode].lower()}"),
+        words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=_start,
+        args=(request, f"Sensitivity of {name}, {MODES[request.spec.mode].lower()}"),
     )  # fmt: skip
+    if not (busy or done) and so_far is not None and so_far.done:
+        st.caption("What is shown was measured as far as another allowed loss needs it: **Measure** goes on where this one is open.")
 
 
 def live(now: Settings, request: SensitivityRequest, task: Task) -> bool:
     """Show progress and the picture so far while it is measured; return whether it is."""
-    job = board().get(key_of("sensitivity", request.to_dict()))
+    job = job_of(request)
     if job is None:
         return False
     if job.warning:
@@ -123,24 +155,45 @@ def live(now: Settings, request: SensitivityRequest, task: Task) -> bool:
 
 
 def points_of(so_far: Sensitivity) -> pd.DataFrame:
-    """Return every point as a row."""
+    """Return every point as a row, and beside it the dense model on the same samples."""
     rows = [
-        (layer.name, p.requested, p.sparsity, p.accuracy.value, p.accuracy.low, p.accuracy.high, p.accuracy.n)
+        (
+            layer.name,
+            p.requested,
+            p.sparsity,
+            p.accuracy.value,
+            p.accuracy.low,
+            p.accuracy.high,
+            p.accuracy.n,
+            (p.dense or so_far.dense).value,
+        )
         for layer in so_far.layers
         for p in layer.points
     ]
-    return pd.DataFrame(rows, columns=["layer", "requested", "sparsity", "value", "low", "high", "n"])
+    return pd.DataFrame(rows, columns=["layer", "requested", "sparsity", "value", "low", "high", "n", "dense"])
+
+
+def _drawn(so_far: Sensitivity) -> pd.DataFrame:
+    """Return every point as far from the dense model as on its own samples, so that one of fewer samples stands beside the others."""
+    frame, metric = points_of(so_far), so_far.dense.metric
+    frame["lost"] = metric.loss(frame["dense"], frame["value"])
+    for column in ("value", "low", "high"):
+        frame[column] += so_far.dense.value - frame["dense"]
+        frame[column] = frame[column].clip(0, 1) if metric.unit == PERCENT else frame[column]
+    frame["seen"] = [f"on {n:,} of {so_far.images:,} {so_far.dense.units}" if n < so_far.images else "" for n in frame["n"]]
+    return frame
 
 
 def panels(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None) -> None:
     """Draw a small curve for each layer."""
-    frame, dense, metric = points_of(so_far), so_far.dense.value, so_far.dense.metric
+    frame, dense, metric = _drawn(so_far), so_far.dense.value, so_far.dense.metric
     stands_out, loss = fragile(so_far), metric_controls.allowed(now, metric, dense)
     fig = sensitivity_panels(
         frame, dense=dense, threshold=worse_by(metric, dense, loss), fragile=stands_out, targets=targets, metric=metric,
         chance=so_far.dense.chance, dark=show.dark(),
     )  # fmt: skip
-    seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
+    seen = f"{so_far.images:,} of {so_far.total:,}" if so_far.images < so_far.total else f"{so_far.images:,}"
+    seen = f"up to {seen}" if so_far.references else seen
     where = f" Measured on {seen} {so_far.split} {task.units_of_data}; dotted: {allowed(metric, loss)}, against dense"
     where += "; triangles: the targets below." if targets else "."
     words = sensitivity_caption({c.name: c.mean for c in drop_curves(so_far)}, (), metric, dense)
@@ -152,7 +205,7 @@ def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, 
     with show.slot():
         show.doubts([chance_sentence(so_far.dense)])
     show.section("How does each layer take it?")
-    so_far = so_far.under(metric_controls.choose(now, so_far.dense, names))
+    early, so_far = so_far.early, so_far.under(metric_controls.choose(now, so_far.dense, names))
     dense = so_far.dense
     points = f"Mark a loss of so many points of {dense.metric.phrase}"
     other = f"Mark {dense.metric.phrase} that is worse by so much" + (f", {dense.metric.unit}" if dense.metric.unit else "")
@@ -164,13 +217,15 @@ def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, 
         st.warning(show.plain(stand_out[worst] + others) + ".", icon=":material/warning:")
     for note in so_far.notes:
         st.caption(show.plain(note[:1].upper() + note[1:]) + ".")
+    if early:
+        st.caption(f"{show.plain(early)}. **{ROWS['full'].label}** measures all.")
     show.section("Where does it hurt, and what would it save?")
     _map(so_far)
 
 
 def _map(so_far: Sensitivity) -> None:
     """Draw the heat map; of very many layers those that hurt most."""
-    frame = points_of(so_far)
+    frame = _drawn(so_far)
     costs = pd.DataFrame([(layer.name, layer.params, layer.macs) for layer in so_far.layers], columns=["layer", "params", "macs"])
     dense, metric, note = so_far.dense.value, so_far.dense.metric, ""
     if len(costs) > MAPPED:

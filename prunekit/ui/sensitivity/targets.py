@@ -12,7 +12,7 @@ from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.layer_targets import counter, together
-from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import alike, capital, loss_number, lost_of
@@ -59,7 +59,7 @@ def _take_drop(metric: Metric, dense: float) -> None:
 def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec) -> Suggestion | None:
     """Return targets for the goal, or None after saying why there are none."""
     counts = model_cache.counts_of(loaded.source)
-    key = measuring.key_of("suggest", loaded.source, spec, found.images, found.dense, now.goal, now.drop, now.goal_share)
+    key = measuring.key_of("suggest", loaded.source, spec, found.images, found.saved, found.dense, now.goal, now.drop, now.goal_share)
     known: dict[str, Any] = st.session_state.setdefault("suggestions", {})
     if key not in known:
         loss = metric_controls.allowed(now, found.dense.metric, found.dense.value)
