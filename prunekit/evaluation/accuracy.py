@@ -101,7 +101,7 @@ def each_batch(look: Callable[[Batch], T], split: Any, *, batch_size: int = 256,
         with torch.inference_mode():
             found = look(batch)
         done += batch.samples
-        progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
+        progress(done / total if total else 0.0, f"{done:,} of {total:,} samples" if total else f"{done:,} samples")
         yield found
 
 

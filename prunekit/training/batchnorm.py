@@ -114,7 +114,7 @@ def recalibrate(
         with torch.no_grad():
             task.forward(fresh, moves.moved(batch, fill, generator, task))
         done += batch.samples
-        progress(done / total, f"recalibrating: {done} of {total} images")
+        progress(done / total, f"recalibrating: {done:,} of {total:,} images")
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return fresh.eval()

@@ -124,7 +124,7 @@ class Sensitivity:
         settled = [point for point in self.points if point.settled]
         if self.allowed is None or not settled:
             return ""
-        clear = f"the loss of {len(settled)} of {len(self.points)} points lay clear of {loss_text(self.dense.metric, self.allowed)}"
+        clear = f"the loss of {len(settled):,} of {len(self.points):,} points lay clear of {loss_text(self.dense.metric, self.allowed)}"
         return f"{ordinary(percent(self.saved, 0))} of the measurements were not needed: {clear} on fewer {self.dense.units}"
 
     def under(self, metric: Metric) -> Sensitivity:

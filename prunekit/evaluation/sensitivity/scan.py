@@ -162,9 +162,9 @@ class Scan:
             found.append(self._row(i, dense, these[i], progress))
             if these[i].any():
                 told += int(np.count_nonzero(these[i]))
-                progress(told / count, f"{row.name}, {done + here.size * told / count:.0f} of {self.seen.size} {self.units}")
+                progress(told / count, f"{row.name}, {done + here.size * told / count:,.0f} of {self.seen.size:,} {self.units}")
         if not count:
-            progress(1.0, f"the dense model, {done + here.size} of {self.seen.size} {self.units}")
+            progress(1.0, f"the dense model, {done + here.size:,} of {self.seen.size:,} {self.units}")
         return dense, found
 
     def _row(self, change: int, dense: Observations, these: NDArray[np.bool_], progress: Progress) -> list[Observations | None]:
