@@ -62,8 +62,6 @@ def test_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PrunekitError, match=r"pip install 'prunekit\[dask\]'"):
         Cluster("tcp://127.0.0.1:1")
-    with socket.create_server(("127.0.0.1", 0)) as there, pytest.raises(PrunekitError, match="wants a certificate: name yours in DASK_"):
-        Cluster(f"tls://127.0.0.1:{there.getsockname()[1]}")  # said before a client is made, which would go on trying
 
 
 def test_other_versions_are_named_on_both_sides():
@@ -105,6 +103,8 @@ def test_a_scheduler_that_does_not_answer_is_said():
     pytest.importorskip("distributed")
     with pytest.raises(PrunekitError, match="no Dask scheduler answers at tcp:"):
         Cluster("tcp://127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as there, pytest.raises(PrunekitError, match="wants a certificate: name yours in DASK_"):
+        Cluster(f"tls://127.0.0.1:{there.getsockname()[1]}")  # said before a client is made, which would go on trying
 
 
 NET = """
