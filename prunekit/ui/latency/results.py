@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.config.spec import PruneSpec
-from prunekit.formatting import asked, percent, plural, times
+from prunekit.formatting import asked, listed, percent, plural, times
 from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
@@ -84,9 +84,14 @@ def _shown(group: Group, groups: list[Group]) -> str:
 
 
 def _failures(rows: list[CandidateLatency]) -> None:
-    """Say which rows could not be measured, and why."""
+    """Say which rows could not be measured, and why: a runtime that refuses several for one reason once."""
     if rows:
-        said = "\n".join(f"- **{row.title}, {row.group.where}**: {show.plain(str(row.error))}" for row in rows)
+        why, several = dict[tuple[str, str], list[str]](), len({row.group.where for row in rows}) > 1
+        for row in rows:
+            why.setdefault((RUNTIMES[row.runtime].title, str(row.error)), []).append(
+                f"{row.name} at {row.group.where}" if several else row.name
+            )
+        said = "\n".join(f"- **{title}** ({listed(of, 3, 'row')}): {show.plain(error)}" for (title, error), of in why.items())
         st.warning(f"Not measured:\n{said}", icon=":material/timer_off:")
 
 
