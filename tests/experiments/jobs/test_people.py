@@ -4,7 +4,7 @@ import threading
 import time
 
 from prunekit.evaluation.progress import Progress
-from prunekit.experiments.jobs.job import REST, Job, People
+from prunekit.experiments.jobs.job import Job, People
 
 
 def test_a_job_rests_while_somebody_waits_and_goes_on_after():
@@ -34,9 +34,7 @@ def test_a_job_goes_on_however_many_wait():
             worked = time.monotonic() - begun
             pause()
             rests.append((time.monotonic() - begun - worked) / worked)
-    assert min(rests) > 1, "it rests longer than it worked"
-    pause()
-    assert max(rests) < 100 * REST, "and comes back"
+    assert len(rests) == 5 and min(rests) > 1, "it comes back each time, and rests longer than it worked"
 
 
 def test_work_of_a_job_is_told_to_rest():
