@@ -118,7 +118,7 @@ class Bench:
     def by_suggestion(self) -> Make:
         """Return what prunes by targets from sensitivity."""
         split = "validation" if self.data.validation is not None else "test"
-        found = sensitivity(self.model, self.data, self.plain, split=split, images=4 * FEW)
+        found = sensitivity(self.model, self.data, self.plain, split=split, images=4 * FEW, drop=self.options.lose)
         dense, counted = count(self.model, self.shape), counter(self.model, self.plain, self.shape, self.data)
 
         def make(share: float, recovery: Recovery) -> nn.Module:
