@@ -51,6 +51,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.formatting import ordinary, percent, plural
 
 SENSING = 0.3  # share of the budget that sensitivity may take
+OF = {"params": " of the parameters", "macs": " of the MACs", "channels": " of the channels"}
 HELD = 4  # models of the best trials that are kept in memory
 
 
@@ -129,7 +130,7 @@ class _Search:
         if self.cluster is not None:
             self._side_by_side(study, space, self.cluster)
         while not self.until.is_set() and not 0 < self.request.trials <= len(finished(study)):
-            propose(study, space)
+            propose(study, space, self.until.left)
             self._one(study, space)
             self._tell(study)
         self.progress.check()
@@ -209,7 +210,7 @@ class _Search:
             while not self.until.is_set():
                 wanted = self.request.trials - len(finished(study)) if self.request.trials else len(cluster.scheduler.workers)
                 for _ in range(min(wanted, len(cluster.scheduler.workers)) - len(out)):
-                    propose(study, space)
+                    propose(study, space, self.until.left)
                     began, trial = time.monotonic(), study.ask()
                     try:
                         spec, recovery = space.setting(space.suggest(trial))
@@ -278,7 +279,10 @@ def _title(params: Parameters) -> str:
     mode = params.get("mode", "")
     told = {name.removeprefix(f"{mode} "): value for name, value in params.items()}
     words = [mode, told.get("criterion", ""), told.get("scope", ""), "by sensitivity" if "price" in told else ""]
-    words += ["own shares" if told.get("shares") == "own" else "", ordinary(percent(float(told["sparsity"]))) if "sparsity" in told else ""]
+    words += [
+        "own shares" if told.get("shares") == "own" else "",
+        ordinary(percent(float(told["sparsity"]))) + OF.get(told.get("target", ""), "") if "sparsity" in told else "",
+    ]
     words += [f"{told['depth']} % of the blocks whole" if told.get("depth") else ""]
     words += ["int8" if told.get("int8") else ""]
     words += [f"{ordinary(plural(told['epochs'], 'epoch'))} ({told['optimizer']})" if told.get("epochs") else ""]

@@ -15,6 +15,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
+from prunekit.experiments.search.race import Look, Race
 from prunekit.models.cost import count
 from prunekit.pruning.structured.grouping import trace
 from prunekit.runtimes.backends import RUNTIMES
@@ -24,10 +25,10 @@ from prunekit.training.batchnorm import norms_left
 CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
 SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
 TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
-SPACE = 3  # its version: a study of another one is another study
+SPACE = 4  # its version: a study of another one is another study
 DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
-OPTIMIZERS = {"sgd": ("sgd", 0.01), "sgd, faster": ("sgd", 0.05), "adam": ("adam", 0.001)}
-MOST, PRICES, OWN = 0.98, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
+OPTIMIZERS = {"sgd": ("sgd", 0.01), "adam": ("adam", 0.001), "sgd, faster": ("sgd", 0.05)}
+MOST, PRICES, OWN = 0.998, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
 Parameters = dict[str, Any]
 
 
@@ -90,9 +91,34 @@ class Space:
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
 
+    def race(self, mode: str) -> Race:
+        """Return the first looks in a mode."""
+        ways = [*SCOPES[mode][:2], *(["measured"] if mode in self.curves else []), *SCOPES[mode][2:]]
+        tuned = bool(self.epochs[-1])
+        return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned], self.epochs[-1])
+
+    def looked(self, mode: str, look: Look) -> Parameters:
+        """Return the parameters of a look."""
+        p: Parameters = {"mode": mode, f"{mode} criterion": look.criterion, "epochs": look.epochs}
+        p |= {"optimizer": look.optimizer} if look.epochs else {}
+        p |= {"int8": False} if mode == "structured" and self.quantises else {}
+        if look.way != "measured":
+            plain: Parameters = {"target": TARGETS[self.minimise][-1]} if mode == "structured" else {}
+            plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
+            scope = {f"{mode} shares": "joint", f"{mode} scope": look.way, f"{mode} sparsity": min(1 - look.size, MOST)}
+            return p | scope | plain
+        found = self.curves[mode]
+        goal: dict[str, Any] = {self._save: min(1 - look.size, MOST)}
+        told = suggest(found, totals=self._totals, counter=self._counter(mode), **goal)
+        if len(found.layers) <= OWN:
+            own = {f"{mode} {layer.name}": min(told.overrides.get(layer.name, 0.0), MOST) for layer in found.layers}
+            return p | {f"{mode} shares": "own", **own}
+        price = float(np.clip(told.drop / (self.allowed or 0.001), *PRICES))
+        return p | {f"{mode} shares": "measured", f"{mode} price": price}
+
     @cached_property
     def start(self) -> list[Parameters]:
-        """Return where to begin: the suggestion from sensitivity first, then what is fine-tuned for a while, then what is not."""
+        """Return where to begin: first what takes no time to tune, then what the race did not look at."""
         begun: list[Parameters] = []
         short = {"epochs": self.epochs[-1] and self.epochs[1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
@@ -103,16 +129,12 @@ class Space:
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
             known = mode in self.curves
-            begun += [{**measured, f"{mode} price": 1.0, "epochs": 0}] if known else []
-            begun += [{**joint, f"{mode} sparsity": 0.5, **short}, {**joint, f"{mode} scope": "uniform", f"{mode} sparsity": 0.5, **short}]
+            begun += [{**measured, f"{mode} price": p, "epochs": 0} for p in (1.0, 0.25)] if known else []
+            begun += [{**joint, f"{mode} sparsity": 0.3, "epochs": 0}]
             begun += [{**measured, f"{mode} price": p, **short} for p in (2.0, 8.0)] if known else []
             begun += [{**joint, f"{mode} sparsity": s, **short} for s in (0.7, 0.85)]
-            if known and len(self.curves[mode].layers) <= OWN:
-                shares = self._bought(self.curves[mode], mode, 2.0)
-                begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **short})
             begun += [{**joint, f"{mode} sparsity": 0.7, **short, "depth": DEPTHS[1]}] if "depth" in plain else []
-            begun += [{**measured, f"{mode} price": 0.25, "epochs": 0}] if known else []
-            begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
+            begun += [{**joint, f"{mode} sparsity": 0.6, "epochs": 0}]
         # beside every fine-tuned one the same in int8, right behind it: the model is at hand
         begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())
@@ -151,15 +173,23 @@ class Space:
         optimizer, lr = OPTIMIZERS[p["optimizer"]]
         return spec, Recovery(recalibrate=recalibrate, epochs=p["epochs"], optimizer=optimizer, lr=lr, seed=self.seed)
 
+    @property
+    def _save(self) -> str:
+        """What the knapsack saves."""
+        return "macs" if self.minimise in ("macs", "latency") else "params"
+
+    def _counter(self, mode: str) -> Any:
+        """Return what counts the parameters and MACs of given shares; None where single weights go."""
+        if mode == "structured" and mode not in self._counters:
+            plain = PruneSpec(mode=mode, criterion=self.curves[mode].criterion, seed=self.seed, sparsity=0.0)
+            self._counters[mode] = counter(self.model, plain, self.shape, self.data)
+        return self._counters.get(mode)
+
     def _bought(self, found: Sensitivity, mode: str, price: float) -> dict[str, float]:
         """Return what the knapsack takes for a price: so many times the allowed drop."""
-        if mode == "structured" and mode not in self._counters:
-            plain = PruneSpec(mode=mode, criterion=found.criterion, seed=self.seed, sparsity=0.0)
-            self._counters[mode] = counter(self.model, plain, self.shape, self.data)
         drop = price * (self.allowed or 0.001)
         drop = min(drop, 0.99) if found.dense.metric.unit == PERCENT else drop
-        save = "macs" if self.minimise in ("macs", "latency") else "params"
-        return suggest(found, drop=drop, save=save, totals=self._totals, counter=self._counters.get(mode)).overrides
+        return suggest(found, drop=drop, save=self._save, totals=self._totals, counter=self._counter(mode)).overrides
 
 
 def modes_for(minimise: str) -> tuple[str, ...]:

@@ -7,15 +7,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from prunekit.experiments.search.race import Look
 from prunekit.experiments.search.request import Timing, Trial
 from prunekit.experiments.search.space import Parameters, Space, further
 
 FINALISTS = 3
+FOLLOWED = ("base", "step", "look")  # what a trial tells of itself to what follows it
 
 
 def optuna() -> Any:
@@ -47,7 +50,7 @@ def try_again(study: Any, trial: Any) -> None:
     params = dict(trial.params)
     study.tell(trial.number, state=optuna().trial.TrialState.FAIL)
     if params:
-        study.enqueue_trial(params, user_attrs={k: v for k, v in trial.user_attrs.items() if k in ("base", "step")})
+        study.enqueue_trial(params, user_attrs={k: v for k, v in trial.user_attrs.items() if k in FOLLOWED})
 
 
 def finish(study: Any, trial: Any, found: Trial) -> None:
@@ -130,16 +133,20 @@ def _violation(trial: Any) -> tuple[float]:
 STEP, LEAST_STEP = 1.0, 0.06  # how much further from the best one the next look is, and when that is given up
 
 
-def propose(study: Any, space: Space) -> None:
-    """Where nothing waits, have the next beginning tried; after all of them every other look near the best one.
+def propose(study: Any, space: Space, left: float = inf) -> None:
+    """Where nothing waits, have something sure tried, then the race, the other beginnings, and every other look near the best one.
 
-    What follows from a trial waits, so that a short search goes on with what holds before it begins elsewhere.
+    What follows from a trial waits, so that a short search goes on with what holds before it begins elsewhere. ``left``: seconds.
     """
     number, best = len(study.trials), best_of(tried(study))
     if waiting(study):
         return
     begun, start = int(study.user_attrs.get("begun", 0)), space.start
-    if begun < len(start):
+    sure = next((at for at, each in enumerate(start) if each["epochs"]), len(start))  # untuned, the suggestion first
+    if (best is not None or begun >= sure) and (raced := _raced(study, space, left)) is not None:
+        mode, look = raced
+        study.enqueue_trial(space.looked(mode, look), user_attrs={"look": [mode, asdict(look)]})
+    elif begun < len(start):
         plain = {**start[begun], "int8": False}
         twin = [each for each in start[begun + 1 : begun + 2] if {**each, "int8": False} == plain and each != start[begun]]
         for each in (start[begun], *twin):  # the same in int8 right behind it: the model is at hand
@@ -151,9 +158,27 @@ def propose(study: Any, space: Space) -> None:
             study.enqueue_trial(near)
 
 
+def _raced(study: Any, space: Space, left: float) -> tuple[str, Look] | None:
+    """Return the next look of the race, in the mode that had fewest."""
+    seen: dict[str, dict[Look, Trial | None]] = {mode: {} for mode in space.modes}
+    for trial in study.get_trials(deepcopy=False):
+        if "look" in trial.user_attrs and (trial.state.name == "RUNNING" or "found" in trial.user_attrs):
+            mode, look = trial.user_attrs["look"]
+            found = trial.user_attrs.get("found")
+            seen[mode][Look(**look)] = None if found is None else Trial(**found)
+    for mode in sorted(seen, key=lambda mode: len(seen[mode])):
+        if (look := space.race(mode).following(seen[mode], left)) is not None:
+            return mode, look
+    return None
+
+
 def follow_up(study: Any, trial: Any, found: Trial, best: Trial | None, most_epochs: int) -> None:
     """Have a look further on from a new best; where a smaller one fell, tune it longer; where such a look fell, go half the way."""
-    told: Parameters = {name: value for name, value in trial.user_attrs.items() if name in ("base", "step")}
+    told: Parameters = {name: value for name, value in trial.user_attrs.items() if name in FOLLOWED}
+    if "look" in told:  # the race goes on by itself
+        if found.state == "holds" and trial.params.get("int8") is False:
+            study.enqueue_trial({**trial.params, "int8": True})  # the model is at hand
+        return
     smaller = found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
     if found.state == "holds" and smaller:
         base, step = dict(trial.params), float(told.get("step", STEP))

@@ -1,0 +1,91 @@
+"""The first looks of a search: one way ever smaller until it falls, all ways at that size; the best of them until its edge is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, sqrt
+
+from prunekit.experiments.search.request import Trial
+
+FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
+EDGE = 1.03  # held by fallen size at which the edge is known
+DEAR = 1 / 12  # another way is looked at while that takes at most so much of the time that is left
+
+
+@dataclass(frozen=True)
+class Look:
+    """A way to make a model small, and how small."""
+
+    way: str  # a scope, or "measured": shares from sensitivity
+    criterion: str
+    optimizer: str
+    epochs: int
+    size: float  # share of the dense model that is left
+
+
+Seen = Mapping[Look, Trial | None]  # what a look found; None while it is out
+
+
+@dataclass(frozen=True)
+class Race:
+    """Ways that start together: at one size the one that loses least goes on.
+
+    Losses at one size can be compared, so that a few short looks choose among ways; most of the time is for the edge of the best one.
+    """
+
+    ways: Sequence[str]
+    criteria: Sequence[str]
+    optimizers: Sequence[str]
+    short: int  # epochs of a first look
+    long: int  # most epochs
+
+    def following(self, seen: Seen, left: float = inf) -> Look | None:
+        """Return the next look; None where another must end first, or the edge is known. ``left``: seconds."""
+        first_size = FIRST if self.short else FIRST_UNTUNED
+        best = Look(self.ways[0], self.criteria[0], self.optimizers[0], self.short, first_size)
+        # what tunes first: while all are far from holding, ways cannot be told apart
+        rounds: tuple[Callable[[Look], list[Look]], ...] = (
+            lambda look: [replace(look, optimizer=each) for each in self.optimizers],
+            lambda look: [replace(look, way=each) for each in self.ways],
+            lambda look: [replace(look, criterion=each) for each in self.criteria],
+        )
+        for others in rounds:
+            while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
+                best = replace(best, size=round(smaller, 4))
+            if (first := seen.get(best)) is None:
+                return None if best in seen else best
+            looks = others(best)
+            new = [look for look in looks if look not in seen]
+            if new and first.seconds <= left * DEAR:
+                return new[0]
+            if any(seen.get(look, first) is None for look in looks):
+                return None
+            best = min((look for look in looks if look in seen), key=lambda look: _rank(seen[look]))
+        return self._at_the_edge(seen, best)
+
+    def _at_the_edge(self, seen: Seen, best: Look) -> Look | None:
+        """Return the look that halves what is not known of the best way: between what holds and what fell though tuned for long."""
+        tuned = [look for look in seen if replace(look, size=best.size) == replace(best, epochs=self.long)]
+        held = min((look.size for look in seen if _holds(seen, look)), default=1.0)
+        fell = max((look.size for look in tuned if look.size < held and not _holds(seen, look)), default=0.0)
+        if not tuned and not _holds(seen, best):
+            size = best.size
+        elif not fell:
+            size = round(max(held / 2, LEAST), 4)
+        else:
+            size = round(sqrt(held * fell), 4)
+        look = replace(best, epochs=self.long, size=size)
+        known = size >= held or (fell and held / fell < EDGE)
+        return None if known or look in seen or any(seen[each] is None for each in tuned) else look
+
+
+def _holds(seen: Seen, look: Look) -> bool:
+    """Whether a look came to an end and holds."""
+    trial = seen.get(look)
+    return trial is not None and trial.state == "holds"
+
+
+def _rank(trial: Trial | None) -> tuple[bool, float]:
+    """Order looks of one size: first what holds, then what loses least."""
+    return (True, inf) if trial is None or trial.loss is None else (trial.state != "holds", trial.loss)
