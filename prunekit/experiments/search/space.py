@@ -17,6 +17,7 @@ from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.search.race import Look, Race
 from prunekit.models.cost import count
+from prunekit.pruning.api import prune
 from prunekit.pruning.structured.grouping import trace
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.metrics import PERCENT
@@ -48,6 +49,7 @@ class Space:
         self.epochs = tuple(dict.fromkeys((0, (epochs + 3) // 4, epochs)))
         self.allowed = allowed
         self._counters: dict[str, Any] = {}
+        self._joint: dict[PruneSpec, dict[str, float] | None] = {}
 
     @cached_property
     def blocks(self) -> int:
@@ -139,19 +141,34 @@ class Space:
         begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())
 
-    def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
-        """Return a trial near one that gives each group a share, some of its shares moved, more often up; None near joint shares."""
+    def near(self, drawn: Mapping[str, Any], spec: PruneSpec, noise: np.random.Generator) -> Parameters | None:
+        """Return a trial near one: each group's share as its setting has it, some moved, more often up; None where groups overlap."""
         mode = drawn["mode"]
         found = self.curves.get(mode)
-        if found is None or len(found.layers) > OWN or drawn[f"{mode} shares"] == "joint":
+        if found is None or len(found.layers) > OWN:
             return None
-        price = drawn.get(f"{mode} price")
-        shares = {g.name: drawn[f"{mode} {g.name}"] for g in found.layers} if price is None else self._bought(found, mode, price)
+        ways = {"own": lambda: {g.name: drawn[f"{mode} {g.name}"] for g in found.layers}}
+        ways["measured"] = lambda: self._bought(found, mode, drawn[f"{mode} price"])
+        shares = ways.get(drawn[f"{mode} shares"], lambda: self._shares(found, spec))()
+        if shares is None:
+            return None
         moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))
-        by = np.where(moved, noise.normal(0.02, 0.06, len(shares)), 0.0)
-        own = {f"{mode} {name}": float(np.clip(s + d, 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
+        by = np.where(moved, noise.normal(0.08, 0.25, len(shares)), 0.0)  # of what is left
+        own = {f"{mode} {name}": float(np.clip(s + d * (1 - s), 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
         kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer", "int8")}
         return {**kept, f"{mode} shares": "own", **own}
+
+    def _shares(self, found: Sensitivity, spec: PruneSpec) -> dict[str, float] | None:
+        """Return what a joint setting takes of each group; None where a layer is in several groups, or blocks go as a whole."""
+        if spec not in self._joint:
+            first = [group.layers[0] for group in found.layers]
+            taken = (
+                {}
+                if spec.depth or len(set(first)) < len(first)
+                else {r.name: r.sparsity for r in prune(self.model, spec, self.data).layers}
+            )
+            self._joint[spec] = {group.name: taken[group.layers[0]] for group in found.layers} if taken else None
+        return self._joint[spec]
 
     def setting(self, p: Parameters) -> tuple[PruneSpec, Recovery]:
         """Return what parameters mean."""

@@ -134,7 +134,7 @@ STEP, LEAST_STEP = 1.0, 0.06  # how much further from the best one the next look
 
 
 def propose(study: Any, space: Space, left: float = inf) -> None:
-    """Where nothing waits, have something sure tried, then the race, the other beginnings, and every other look near the best one.
+    """Where nothing waits, have something sure tried, then the race, the other beginnings, and three looks of four near the best one.
 
     What follows from a trial waits, so that a short search goes on with what holds before it begins elsewhere. ``left``: seconds.
     """
@@ -152,8 +152,10 @@ def propose(study: Any, space: Space, left: float = inf) -> None:
         for each in (start[begun], *twin):  # the same in int8 right behind it: the model is at hand
             study.enqueue_trial(each)
         study.set_user_attr("begun", begun + 1 + len(twin))
-    elif number % 2 and best is not None:
-        near = space.near(parameters(study, best), np.random.default_rng([space.seed, number]))
+    elif number % 4 and best is not None:
+        drawn = parameters(study, best)
+        spec, _ = space.setting(space.suggest(optuna().trial.FixedTrial(drawn)))
+        near = space.near(drawn, spec, np.random.default_rng([space.seed, number]))
         if near is not None:
             study.enqueue_trial(near)
 
