@@ -46,6 +46,7 @@ def test_other_ways_are_left_out_where_a_look_takes_too_much_of_the_time():
     seen = run(lambda _: 0.2, left=10.0)
     assert {look.way for look in seen} == {"global"}
     assert {look.way for look in run(lambda _: 0.2, left=20.0)} == set(RACE.ways)
+    assert {look.epochs for look in seen} == {2, 8} and {look.epochs for look in run(lambda _: 0.2, left=3.9)} == {2}
 
 
 def test_looks_of_one_round_are_out_together_and_the_next_round_waits():

@@ -10,7 +10,7 @@ from prunekit.experiments.search.request import Trial
 
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
-DEAR = 1 / 12  # another way is looked at while that takes at most so much of the time that is left
+DEAR = 1 / 12  # another way is looked at while that takes at most so much of the time that is left; all epochs, while they fit in
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ class Race:
             if any(seen.get(look, first) is None for look in looks):
                 return None
             best = min((look for look in looks if look in seen), key=lambda look: _rank(seen[look]))
-        return self._at_the_edge(seen, best)
+        longest = first.seconds * self.long / max(self.short, 1)
+        return self._at_the_edge(seen, best, self.long if longest <= left else self.short)
 
-    def _at_the_edge(self, seen: Seen, best: Look) -> Look | None:
-        """Return the look that halves what is not known of the best way: between what holds and what fell though tuned for long."""
-        tuned = [look for look in seen if replace(look, size=best.size) == replace(best, epochs=self.long)]
+    def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
+        """Return the look that halves what is not known of the best way: between what holds and what fell though tuned as long."""
+        tuned = [look for look in seen if look.epochs >= epochs and replace(look, size=best.size, epochs=best.epochs) == best]
         held = min((look.size for look in seen if _holds(seen, look)), default=1.0)
         fell = max((look.size for look in tuned if look.size < held and not _holds(seen, look)), default=0.0)
         if not tuned and not _holds(seen, best):
@@ -75,7 +76,7 @@ class Race:
             size = round(max(held / 2, LEAST), 4)
         else:
             size = round(sqrt(held * fell), 4)
-        look = replace(best, epochs=self.long, size=size)
+        look = replace(best, epochs=epochs, size=size)
         known = size >= held or (fell and held / fell < EDGE)
         return None if known or look in seen or any(seen[each] is None for each in tuned) else look
 
