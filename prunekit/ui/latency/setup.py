@@ -36,7 +36,7 @@ from prunekit.tasks.text_inputs import most_tokens
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import cuts, measuring, model_cache
+from prunekit.ui.shared import baseline, cuts, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
@@ -241,6 +241,8 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     judged = None if data is None else data.test.subset(now.measured_images) if 0 < now.measured_images < len(data.test) else data.test
     model_id, data_id = measuring.model_of(loaded), None if data is None else measuring.names(now, loaded)[1]
     board().drop(key)
+    if judged is not None:
+        rules.remember(baseline.key(now, loaded))  # the dense model's quality is kept, and this browser's
 
     def work(job: Job) -> Timed:
         candidates, kept = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
