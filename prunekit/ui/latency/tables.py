@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
+from prunekit.experiments.latency_report import LatencyMeasurement
 from prunekit.formatting import milliseconds, plural, ratio_span, size, times
 from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
@@ -17,7 +18,6 @@ from prunekit.plots.layer_bars import table_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.protocol import Group
 from prunekit.ui.components import show
-from prunekit.ui.latency.setup import Timed
 
 
 def ms(value: float | None) -> str:
@@ -134,7 +134,7 @@ def _condition(group: Group) -> str:
     return f"at batch {group.batch} with {plural(group.threads, 'thread')}" + (f" ({group.title})" if group.length else "")
 
 
-def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
+def sizes_on_disk(found: LatencyMeasurement, colour_of: Callable[[str], str]) -> None:
     """Draw the four sizes of each model as bars, and the quantised file."""
     rows = []
     for name, sizes in found.sizes.items():
