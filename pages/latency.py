@@ -19,15 +19,15 @@ with show.slot():
 with show.slot():
     show.doubts(loaded.guesses(data) if input_fields.are_asked(now) else ())
 with show.plain_errors():
-    setup.button(now, loaded, data)
-    key = setup.key_of(now, loaded)
+    key, found = setup.key_of(now, loaded), setup.known(now, loaded)
+    setup.button(now, loaded, data, found is not None)
     measuring.panel(key)
-    report = measuring.finished(key)
     job = board().get(key)
+    busy = job is not None and job.active
     with show.slot():
-        if report is not None:
-            results.results(now, report)
-        elif job is None or not job.active:
+        if found is not None and not busy:
+            results.results(now, found)
+        elif not busy:
             show.empty(
                 "Nothing has been measured with this setting yet. Press **Measure latency here**: exporting and trying each runtime takes "
                 "some seconds, then the time budget counts, and other measurements wait meanwhile.",

@@ -94,9 +94,9 @@ def shape(values: object) -> str:
 
 
 def error(value: float) -> str:
-    """Return a small error in scientific form, ``3e-07`` as ``3e-7``."""
-    if value == 0:
-        return "0"
+    """Return a difference with two figures, a small one in scientific form: ``3.1e-7``, ``0.0012``, ``0.31``."""
+    if not 0 < value < 1e-3:
+        return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 

@@ -167,7 +167,14 @@ def test_no_package_hides_a_public_name():
     assert not clash, f"importing prunekit.{clash} would put the package in the place of the public function"
 
 
+SAID = {name: [line for line in path.read_text(encoding="utf-8").splitlines() if ">>>" not in line] for name, path in MODULES.items()}
+
+
 def test_percent_is_written_by_the_formatter():
     written = re.compile(r"\{[^{}%]*:\.\d%\}")  # f"{share:.1%}" writes no space before the sign
-    said = {name: [line for line in path.read_text(encoding="utf-8").splitlines() if ">>>" not in line] for name, path in MODULES.items()}
-    assert {name for name, lines in said.items() if any(written.search(line.replace("%{", "")) for line in lines)} == set()
+    assert {name for name, lines in SAID.items() if any(written.search(line.replace("%{", "")) for line in lines)} == set()
+
+
+def test_small_differences_are_written_by_the_formatter():
+    written = re.compile(r"\{[^{}]*:\.\de\}")  # f"{off:.1e}" writes 2.4e-07
+    assert {name for name, lines in SAID.items() if any(written.search(line) for line in lines)} == {"prunekit.formatting"}

@@ -47,6 +47,7 @@ from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.sensitivity_run import known_losses
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
+from prunekit.formatting import error as small
 from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.hugging_face_export import pruned_config
@@ -302,7 +303,7 @@ def _proof(proof: dict[str, Any], what: str) -> str:
     """Return the proof in one line."""
     other = {"rows": "sharing one row"}.get(what, "zeroing them, rows sharing one," if "rows" in what else "zeroing them")
     return (
-        f"proved: removing these {what} gives what {other} gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
+        f"proved: removing these {what} gives what {other} gives, to {small(proof['max_relative_error'])} (allowed 1e-4); "
         f"pruning moved the output by {percent(proof['output_change'])}"
         + (f"; also: {', '.join(proof['forms'])}" if proof["forms"] else "")
     )

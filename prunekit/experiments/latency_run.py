@@ -17,14 +17,16 @@ from prunekit.evaluation.before_after import Assessment
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import home
-from prunekit.experiments.identity import digest, installed, measurement_id, this_machine
+from prunekit.experiments.identity import data_hash, digest, installed, measurement_id, this_machine
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.save_run import keep_made
+from prunekit.experiments.sources import how
 from prunekit.experiments.store import RunStore
 from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, Grid, break_even
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.models.drafts import write_file
 from prunekit.pruning.result import PruneResult
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.training.result import Recovered
 
 FOLDER = "breakeven"
@@ -96,10 +98,10 @@ def keep_timed(
     data: Any = None,
     data_id: DataId | None = None,
 ) -> dict[str, str]:
-    """Keep what was timed beside a dense model: the models as runs, where they are none yet, and their latencies.
+    """Keep what was timed beside a dense model: the models as runs, where they are none yet, their latencies, and their qualities.
 
-    ``timed`` says by a candidate's name how it was pruned, ``runs`` which are runs already. Returned is the id of each candidate's run by
-    name; empty where nothing could be kept.
+    ``timed`` says by a candidate's name how it was pruned, ``runs`` which are runs already; qualities are of test samples of ``data``.
+    Returned is the id of each candidate's run by name; empty where nothing could be kept.
     """
 
     def keep(store: RunStore) -> dict[str, str]:
@@ -109,6 +111,8 @@ def keep_timed(
             run = keep_made(model_id, model, made, each.found, store, data_id=data_id, data=data)
             found |= {name: run.id, report.candidates[0].name: str(run.parent)}
         keep_latency(report, found, store)
+        if data is not None and data_id is not None:
+            _keep_qualities(report, found, store, data, data_id)
         return found
 
     return keeper.ask(keep) or {}
@@ -125,6 +129,18 @@ def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore
     for seen in kept:
         store.put_measurement(seen)
     return kept
+
+
+def _keep_qualities(report: LatencyReport, runs: Mapping[str, str], store: RunStore, data: Any, data_id: DataId) -> None:
+    """Keep the qualities in float32, as whoever measures nothing else keeps them; one that is known already stays."""
+    hashed = data_hash(data.test)
+    for row in report.candidates:
+        run = store.get_run(runs[row.name]) if row.name in runs and RUNTIMES[row.runtime].precision == "float32" else None
+        if run is None or row.accuracy is None:
+            continue
+        versions = how(run)["versions"]
+        if store.quality(run.id, hashed, "test", row.accuracy.n, versions, row.accuracy.metric.name) is None:
+            store.put_measurement(Measurement.of(run.id, row.accuracy, data_id.to_dict(), hashed, "test", versions=versions))
 
 
 def _measurement(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:

@@ -159,8 +159,8 @@ class Measurement:
     id, run : str
         As ``measurement_id`` says, and of what.
     what : str
-        ``"accuracy"`` (the quality of a classifier), ``"quality"`` (that of other tasks), ``"sensitivity"``, ``"latency"`` or
-        ``"predictions"``.
+        ``"accuracy"`` (the quality of a classifier), ``"quality"`` (that of other tasks), ``"sensitivity"``, ``"latency"``,
+        ``"latency report"`` (of the dense model and all that was timed beside it) or ``"predictions"``.
     data : dict
         Plain fields of the data's ``DataId``.
     data_hash, split : str

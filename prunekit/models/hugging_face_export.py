@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, PrunekitError, named
+from prunekit.formatting import error as small
 from prunekit.models.attention.transformers_sizes import sizes_in_step
 from prunekit.models.drafts import draft, put
 from prunekit.models.hugging_face import HEAD, Pooled
@@ -225,7 +226,7 @@ def _save(inner: Any, config: Any, made: Path) -> None:
     off = max((float((found[name] - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1e-6)) for name in found), default=0)
     if found.keys() != expected.keys() or not off <= rounding(inner):
         raise ModelError(
-            f"{type(inner).__name__} made of its configuration answers otherwise ({off:.2g} of the largest output): what went is more than "
-            "its configuration can say, as single dimensions of heads that turn by position. Let heads, widths or layers go whole: choose "
-            f"other {named('units')}"
+            f"{type(inner).__name__} made of its configuration answers otherwise ({small(off)} of the largest output): what went is more "
+            "than its configuration can say, as single dimensions of heads that turn by position. Let heads, widths or layers go whole: "
+            f"choose other {named('units')}"
         )

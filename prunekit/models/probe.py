@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import CheckpointError, ModelError
+from prunekit.formatting import error as small
 from prunekit.models.outputs import tensors_of
 from prunekit.models.running import run
 from prunekit.models.state import digests
@@ -212,7 +213,7 @@ def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, co
     off, allowed = _apart(probe.answers, found), rounding(model)
     if off <= allowed:
         return ""
-    by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
+    by = f"by {small(off)} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
     same = "its weights and buffers are those that were saved, and " if probe.tensors else ""
     return f"{same}its answers differ {by}{_source_of(probe, code)}"
 

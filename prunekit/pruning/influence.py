@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from prunekit.criteria.samples import scoring_copy
 from prunekit.errors import ModelError, PruningError
+from prunekit.formatting import error as small
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.outputs import tensors_of
@@ -139,7 +140,7 @@ class _Look:
                     self._outputs_of(self.own, inputs)  # what cannot be followed from operation to operation may yet run
                     return
                 raise PruningError(f"a copy of the model does not run ({_first_line(found.__cause__ or found)}): {HOLDS}") from found
-        by = f"by {off:.2g} of the largest" if math.isfinite(off) else "of another shape or kind"
+        by = f"by {small(off)} of the largest" if math.isfinite(off) else "of another shape or kind"
         raise PruningError(f"a copy with the same weights gives other outputs ({by}): {HOLDS}")
 
     @staticmethod

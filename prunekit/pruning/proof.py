@@ -18,6 +18,7 @@ from torch import nn
 
 from prunekit.errors import ModelError, ProofError
 from prunekit.formatting import asked, ordinary, percent
+from prunekit.formatting import error as small
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof_inputs import SEED
 from prunekit.pruning.proof_trial import FAR, LARGE, LEAST_CHANGE, QUICK, TOLERANCE, WAYS, ItsOwn, Proof, Surgery, Trial
@@ -97,7 +98,7 @@ def require(proof: Proof) -> Proof:
     if not proof.passed:
         raise ProofError(
             f"removing these channels does not give what zeroing them gives{f' (form of input: {proof.worst})' if proof.worst else ''}: "
-            f"largest relative error {proof.max_relative_error:.2g} (allowed {TOLERANCE:g}), "
+            f"largest relative error {small(proof.max_relative_error)} (allowed {TOLERANCE:g}), "
             f"output moved by {ordinary(percent(proof.output_change, 2))} (needed {ordinary(asked(LEAST_CHANGE))}). "
             "No result is given; please report the model. Mode unstructured works meanwhile"
         )
@@ -170,7 +171,7 @@ def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None)
             return str(error)
         off = proof.max_relative_error
         form = f"; form of input: {proof.worst}" if proof.worst else ""
-        return None if off < TOLERANCE else f"removing it does not give what zeroing it gives (relative error {off:.2g}{form})"
+        return None if off < TOLERANCE else f"removing it does not give what zeroing it gives (relative error {small(off)}{form})"
 
     shrinking = [group for group in graph.groups if np.isin(group.atoms, plan.atoms).any()]
     if not shrinking or failure(shrinking) is None:

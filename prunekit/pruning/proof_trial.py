@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from prunekit.errors import ModelError, ProofError
+from prunekit.formatting import error as small
 from prunekit.models.branches import Along
 from prunekit.models.inputs import inputs_for
 from prunekit.models.outputs import answers_of
@@ -258,7 +259,7 @@ class Trial:
         dense = self._dense(self.seed)
         apart = _relative(*(self._asked(dense, self.x) for _ in range(2)))
         if self.way.repeatable and apart > TOLERANCE:
-            raise ModelError(f"the dense model differs from itself: asked the same twice, its outputs are {apart:.2g} apart. {CHANCE}")
+            raise ModelError(f"the dense model differs from itself: asked the same twice, its outputs are {small(apart)} apart. {CHANCE}")
         return bool(self.drawn) or apart > TOLERANCE
 
     def told(self, proof: Proof) -> Proof:

@@ -15,6 +15,7 @@ from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.accuracy import evaluated
 from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation
+from prunekit.formatting import error as small
 from prunekit.formatting import ordinary, percent
 from prunekit.models.outputs import SCORES, tensors_of
 from prunekit.models.running import classes_of, finite
@@ -189,13 +190,13 @@ def check(runtime: Runtime, expected: Outputs, found: Outputs, n: int | None = N
     agreement = None if table is None else float((table[0].argmax(1) == table[1].argmax(1)).double().mean())
     kind = "score" if what == SCORES else "output" if len(expected) == 1 else f"value of {what}"
     if runtime.precision != "float32":
-        same = f"within {error:.1e} of eager, relative to the largest {kind}"
+        same = f"within {small(error)} of eager, relative to the largest {kind}"
         if agreement is not None:
             same = f"same top class as eager on {ordinary(percent(agreement))} of {n} samples"
         return Check(agreement, error, n, True, same)
     if not error <= MOST_ERROR:
         return Check(agreement, error, n, False, f"{runtime.title} {_by(error, kind)}; {MOST_ERROR:g} is allowed")
-    return Check(agreement, error, n, True, f"within {error:.1e} of eager, relative to the largest {kind}")
+    return Check(agreement, error, n, True, f"within {small(error)} of eager, relative to the largest {kind}")
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -205,4 +206,4 @@ def _finite(tensor: Tensor) -> bool:
 
 def _by(error: float, kind: str) -> str:
     """Say by how much a runtime differs."""
-    return f"differs from eager by {error:.1e} of the largest {kind}" if math.isfinite(error) else f"gives another {kind} than eager"
+    return f"differs from eager by {small(error)} of the largest {kind}" if math.isfinite(error) else f"gives another {kind} than eager"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import ModelError, PrunekitError, RuntimeFault
+from prunekit.formatting import error as small
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import input_names
 from prunekit.models.running import file_outputs, own_task, run, task_tensors
@@ -210,6 +211,6 @@ def _verify(model: nn.Module, path: Path, inputs: Batch) -> None:
     off, name = max((apart(a, b), name) for a, (name, b) in zip(expected, found.items(), strict=True))
     if not off <= MOST_ERROR:
         raise RuntimeFault(
-            f"the exported file gives other {name} than the model ({off:.1e} of the largest): "
+            f"the exported file gives other {name} than the model ({small(off)} of the largest): "
             "the model computes outside of torch, or not the same each time"
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, RuntimeFault
+from prunekit.formatting import error as small
 from prunekit.models.load import load_model
 from prunekit.models.outputs import choice_of, scores_in, tensors_of
 from prunekit.models.probe import rounding
@@ -82,7 +83,7 @@ def after_prompt(model: nn.Module, batch: Batch) -> Batch:
         whole = next(each for each in tensors_of(model(*batch.args, **batch.kwargs)).values() if each.ndim == 3)
     off = float((alone[:, -1] - whole[:, -1]).abs().max() / whole[:, -1].abs().max().clamp(min=1e-6))
     if not kept or not off <= rounding(model):
-        raise ModelError(f"with keys and values kept it gives other scores than without ({off:.1e} of the largest)")
+        raise ModelError(f"with keys and values kept it gives other scores than without ({small(off)} of the largest)")
     return Batch.of((ids[:, -1:].clone(), *(each.clone() for each in kept)))
 
 

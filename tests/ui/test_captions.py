@@ -1,5 +1,6 @@
 """Turn the figures around, and what a page says of them turns."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,13 @@ import pandas as pd
 import pytest
 
 from prunekit.config.ids import DataId
+from prunekit.latency.report import CandidateLatency
 from prunekit.plots.compare_masks import ALL, overlap_caption
 from prunekit.plots.sensitivity import sensitivity_caption
+from prunekit.runtimes.checking import Check
 from prunekit.ui.accuracy import quality_chart
 from prunekit.ui.compare import picked_runs
+from prunekit.ui.latency import tables
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import costs
 from prunekit.ui.sensitivity import scan
@@ -121,3 +125,10 @@ def test_a_waiting_job_says_for_which_one_unless_that_is_somebody_elses(monkeypa
     ]
     board.shows = lambda job: False
     assert measuring.standing(second) == "waits for a job of somebody else"
+
+
+def test_the_column_against_eager_is_short_enough_to_be_read_whole():
+    row = CandidateLatency("dense", "onnxruntime", 1, 1, median_ms=1.0, check=Check(1.0, 2.4e-7, 64, True, "a sentence"))
+    few = replace(row, runtime="int8", check=Check(0.984375, 0.03, 64, True, "a sentence"))
+    told = tables.cost_table([replace(row, runtime="eager", check=None), row, few])["against eager"]
+    assert list(told) == ["–", "within 2.4e-7", "same class, 98.4\u202f%"]

@@ -34,8 +34,8 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setattr(registered, "_DATA", [DataId(f"{name}:data")])
 
 
-@pytest.mark.parametrize(("page", "button"), [("start", "measure_baseline"), ("prune", "measure")])
-def test_it_is_one_figure_on_every_page_and_outlives_the_server(tab, own, page, button):
+@pytest.mark.parametrize(("page", "button"), [("start", "measure_baseline"), ("prune", "measure"), ("latency", "measure_latency")])
+def test_it_is_one_figure_on_every_page_and_outlives_the_server(tab, own, no_clock, page, button):
     one = tab(page, model="sums.py:net")  # its task is told by the data alone
     assert "R² not measured" in one.go(page).text
     one.click(button).wait(quiet)
@@ -48,6 +48,18 @@ def test_it_is_one_figure_on_every_page_and_outlives_the_server(tab, own, page, 
     assert again.metric("R²").value == value and "not measured" not in again.text
     shown = again.go("export").text
     assert "quality not measured" not in shown and "R²" in shown
+
+
+def test_one_on_fewer_samples_says_so_until_it_is_measured_on_all(tab, own, no_clock):
+    one = tab("latency", model="sums.py:net", images=30)
+    one.click("measure_latency").wait(quiet)
+    assert "(n = 30)" in one.text and "not measured" not in one.text
+    told = one.table("R²")
+    board().forget_all()
+    assert tab("latency", model="sums.py:net", images=30).table("R²").equals(told), "the page reads a kept report of any task"
+    one.go("start").click("measure_baseline").wait(quiet)
+    assert "(n = 60)" in one.text and one.metric("R²").delta.endswith("n = 60")
+    assert not [button for button in one.app.button if button.key == "measure_baseline"]
 
 
 def test_pages_that_choose_by_validation_say_where_it_comes_from(tab, own):

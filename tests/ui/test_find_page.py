@@ -57,17 +57,22 @@ def test_what_was_found_goes_to_prune_compare_and_export(tab, asked):
         assert dict(spec.overrides) == pytest.approx(dict(kept.overrides)) and spec.sparsity == pytest.approx(kept.sparsity)
     one = tab("find", model="digits_mlp", limit="200", drop="5", tuned="0")
     one.app.button(key="find_compare").click().run()
-    assert one.address["runs"] == found.best.run[:12]
+    suggested = next(trial for trial in found.trials if trial.number == 0)
+    assert one.address["runs"].split("_") == list(dict.fromkeys([found.best.run[:12], suggested.run[:12]]))
 
 
-def test_a_row_that_is_shown_is_nobodys_pick(monkeypatch):
-    taken = []
+def test_ticked_rows_add_up_and_those_that_are_shown_are_nobodys_pick(monkeypatch):
+    taken, state = [], {"key": {"selection": {"rows": [1]}}}
     monkeypatch.setattr(results.session, "change", lambda **values: taken.append(values))
-    monkeypatch.setattr(results.st, "session_state", {"key": {"selection": {"rows": [1]}}})
-    results._take("key", ["a", "b"], "b")
+    monkeypatch.setattr(results.st, "session_state", state)
+    results._take("key", ["a", "b"], ["b"])
     assert not taken
-    results._take("key", ["a", "b"], "a")
-    assert taken == [{"opened": "b"}]
+    state["key"]["selection"]["rows"] = [0, 1]
+    results._take("key", ["a", "b"], ["b"])
+    assert taken == [{"opened": "a"}] and state[results.TICKED] == ("b", "a"), "the last one ticked is opened"
+    state["key"]["selection"]["rows"] = []
+    results._take("key", ["a", "b"], ["b", "a"])
+    assert taken[-1] == {"opened": ""} and state[results.TICKED] == ()
 
 
 @pytest.mark.slow

@@ -203,5 +203,17 @@ def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(t
     assert list(one.app.dataframe[1].value["model"]) == list(table["model"]) == ["dense"] * 3 + ["masked"] * 3 + ["smaller"] * 3
     assert (table["median ms"] == "not measured").sum() == 2
     assert "batch 8" in words(one) or "batch 8" in one.text
-    one.set("why_whose", "masked")
-    one.click("why_start").wait(lambda: "its MACs of non-zero weights promise" in words(one), 120)
+    before = [frame.value for frame in one.app.dataframe], [c.value for c in one.app.caption if c.value.startswith("Measured 2")]
+    again = _restarted(tab, **one.address)
+    after = [frame.value for frame in again.app.dataframe], [c.value for c in again.app.caption if c.value.startswith("Measured 2")]
+    assert str(after) == str(before) and len(before[1]) == 1, "it stands there again, with its date"
+    assert "nothing to run sparse" in "\n".join(w.value for w in again.app.warning) and words(again) == words(one)
+    assert again.app.button(key="measure_latency").label == "Measure again"
+    again.set("why_whose", "masked")
+    again.click("why_start").wait(lambda: "its MACs of non-zero weights promise" in words(again), 120)
+
+
+def _restarted(tab, **address):
+    """Return the Latency page of a server that was started again: the store is all that is left."""
+    board().forget_all()
+    return tab("latency", **address)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from prunekit.errors import RuntimeFault
 from prunekit.experiments.archive.exporting import FORM, note_of
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
+from prunekit.formatting import error as small
 from prunekit.latency import counters
 from prunekit.latency.worker import in_a_process
 from prunekit.latency.worker_main import Say
@@ -119,7 +120,7 @@ def _compare(model: nn.Module, exported: nn.Module, nested: bool, x: Batch) -> N
         found = list(tensors_of(run(exported, x if nested else Batch(flat, {}, None, x.samples))).values())
     off = max(map(apart, expected, found), default=math.inf) if len(expected) == len(found) else math.inf
     if not off <= MOST_ERROR:
-        raise RuntimeFault(f"the exported program gives other outputs than the model ({off:.1e} of the largest)")
+        raise RuntimeFault(f"the exported program gives other outputs than the model ({small(off)} of the largest)")
 
 
 def _model(folder: Path) -> nn.Module:

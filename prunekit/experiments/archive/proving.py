@@ -21,6 +21,7 @@ from torch import Tensor
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.archive.gathering import BATCH, Gathered
 from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
+from prunekit.formatting import error as small
 from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.tasks.stored_batch import flattened
 
@@ -87,13 +88,13 @@ def compared(name: str, file: str, gathered: Gathered, found: Mapping[int, Tenso
     n, same = len(gathered.inputs), len(gathered.inputs)
     if gathered.path is None or gathered.classes < 2:  # of one there is no other
         each = "all outputs" if len(gathered.outputs) > 1 else "the output"
-        close = f"within {error:.1e} of the largest value" if error else "the same to the bit"
+        close = f"within {small(error)} of the largest value" if error else "the same to the bit"
         told = f"{each} as of the run on {gathered.what}, {close}"
     else:
         scores = gathered.outputs[gathered.path], found[gathered.places[gathered.path]]
         same = int((scores[0].argmax(1) == scores[1].argmax(1)).sum())
         many, one = ("scores", "score") if len(gathered.outputs) == 1 else ("all outputs", "value")
-        close = f"{many} within {error:.1e} of the largest {one}" if error else f"and the same {many.removeprefix('all ')} to the bit"
+        close = f"{many} within {small(error)} of the largest {one}" if error else f"and the same {many.removeprefix('all ')} to the bit"
         told = f"the same class as the run on {same} of {gathered.what}, {close}"
     if error > MOST_ERROR:
         return FormatCheck(name, file, False, error, f"left out: {told}; {MOST_ERROR:g} is allowed")

@@ -24,6 +24,7 @@ from prunekit.experiments.load_run import Opened
 from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
+from prunekit.formatting import error as small
 from prunekit.models.outputs import joined
 from prunekit.models.probe import rounding
 from prunekit.runtimes.checking import apart
@@ -107,7 +108,7 @@ class Samples:
         off = max(apart(expected, found[path]) if path in found else math.inf for path, expected in wanted.items())
         if not off <= self.allowed:
             raise ArchiveError(
-                f"the model in the archive does not give the outputs that {SAMPLES} holds for its samples: they differ by {off:.2g} of "
+                f"the model in the archive does not give the outputs that {SAMPLES} holds for its samples: they differ by {small(off)} of "
                 f"the largest ({self.allowed:g} is allowed). A file was changed, or other code builds the model here: it is not taken in"
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +30,12 @@ from prunekit.ui.sensitivity.targets import adopt
 from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
+from prunekit.ui.state.page_settings import MOST_RUNS
 from prunekit.ui.state.settings import Settings
 
 STATES = {"holds": "✓ holds", "falls": "✗ loses too much", "failed": "could not be made"}
 FEWER = "Fewer where a first look was enough to see that it falls."
+TICKED = "find_ticked"
 UNITS = {"params": "Parameters", "macs": "MACs", "bytes": "Bytes", "latency": "MACs"}
 
 
@@ -156,22 +159,25 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
         columns=["trial", "state", "share", "value", "loss", "n", "params", "macs", "bytes", "setting", "seconds", "run"],
     )  # fmt: skip
     runs = {t.run[: picked_runs.DIGITS]: t for t in trials if t.run}
-    first = found.best.run[: picked_runs.DIGITS] if found.best is not None else next(iter(runs), "")
-    chosen = now.opened if now.opened in runs else first
     names = [t.run[: picked_runs.DIGITS] for t in trials]
     key = f"find_trials_{measuring.key_of(names)}"
+    ticked = _ticked(now, found, runs, st.session_state.get(TICKED))
     st.dataframe(
         frame, column_config=_columns(found, frame), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
-        on_select=lambda: _take(key, names, chosen), selection_mode="single-row",
-        selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
+        on_select=lambda: _take(key, names, ticked), selection_mode="multi-row",
+        selection_default={"selection": {"rows": [names.index(name) for name in ticked]}},
         column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
-        alt="Every trial of the search with its cost, quality and setting",
+        alt="Every trial of the search with its cost, quality and setting; ticked rows are compared",
     )  # fmt: skip
+    said = "Ticked rows are compared with each other and with the dense model; the last one ticked is opened or exported."
+    if len(trials) <= max(t.number for t in trials):
+        said += " Numbers that are missing were stopped, or led to a run that is in the table already."
+    st.caption(said)
     failed = [t for t in trials if t.state == "failed"]
     if failed:
         st.caption(f"{plural(len(failed), 'setting')} could not be made; the first because {show.plain(failed[0].error)}.")
-    if chosen:
-        _actions(now, loaded, runs[chosen])
+    if ticked:
+        _actions(now, loaded, runs[now.opened if now.opened in ticked else ticked[0]], ticked)
     csv = pd.DataFrame([asdict(t) for t in found.trials]).to_csv(index=False)
     st.download_button("Download as CSV", data=csv, file_name="search.csv", mime="text/csv", icon=":material/download:", on_click="ignore")
 
@@ -193,16 +199,30 @@ def _columns(found: Found, frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _take(key: str, names: list[str], shown: str) -> None:
-    """Take the picked trial; a table's callback. A table that goes away reports the row that was shown, which nobody picked."""
-    rows = st.session_state[key]["selection"]["rows"]
-    picked = names[int(rows[0])] if rows else ""
-    if picked != shown:
-        session.change(opened=picked)
+def _ticked(now: Settings, found: Found, runs: Mapping[str, Trial], before: tuple[str, ...] | None) -> list[str]:
+    """Return the runs whose rows are ticked: until somebody does, the best and what sensitivity suggests, which is the first trial."""
+    if now.opened in runs and now.opened not in (before or ()):
+        return [now.opened]
+    if before is not None and (not before or not runs.keys().isdisjoint(before)):
+        return [name for name in before if name in runs]
+    first = next((trial for trial in found.trials if trial.number == 0), None)
+    usual = [trial.run[: picked_runs.DIGITS] for trial in (found.best, first) if trial is not None and trial.run]
+    return list(dict.fromkeys(usual)) or list(runs)[:1]
 
 
-def _actions(now: Settings, loaded: Loaded, trial: Trial) -> None:
-    """Offer to open a trial's run, to compare and to export it."""
+def _take(key: str, names: list[str], shown: list[str]) -> None:
+    """Take the ticked rows; a table's callback. A table that goes away reports the rows that were shown, which nobody ticked."""
+    rows = [names[int(row)] for row in st.session_state[key]["selection"]["rows"]]
+    if set(rows) == set(shown):
+        return
+    new = [name for name in rows if name not in shown and name]
+    ticked = [*(name for name in shown if name in rows), *new]
+    st.session_state[TICKED] = tuple(ticked)
+    session.change(opened=ticked[-1] if ticked else "")
+
+
+def _actions(now: Settings, loaded: Loaded, trial: Trial, ticked: list[str]) -> None:
+    """Offer to open a trial's run and to export it, and to compare all that are ticked."""
     kept = board().store
     name = trial.run[: picked_runs.DIGITS]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -212,9 +232,10 @@ def _actions(now: Settings, loaded: Loaded, trial: Trial) -> None:
             with show.plain_errors():
                 open_setting(loaded, kept.find(trial.run))
             st.switch_page(routes.page("prune"))
-        if st.button("Compare", key="find_compare", icon=":material/compare_arrows:", disabled=kept is None):
-            if name not in now.runs:
-                picked_runs.take((*now.runs, name))
+        words = f"Compare {len(ticked)}" if len(ticked) > 1 else "Compare"
+        if st.button(words, key="find_compare", icon=":material/compare_arrows:", disabled=kept is None):
+            others = [each for each in now.runs if each not in ticked]
+            picked_runs.take((*others, *ticked)[-MOST_RUNS:])
             st.switch_page(routes.page("compare"))
         gone = kept is None or not is_here(kept.find(trial.run), kept)
         why = "Weights of a trial that falls are not kept: open it on Prune and recover it." if gone and kept is not None else None

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.config.spec import PruneSpec
+from prunekit.experiments.latency_report import LatencyMeasurement
 from prunekit.formatting import asked, listed, percent, plural, times
 from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
@@ -19,7 +20,6 @@ from prunekit.tasks.protocol import Group
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency import tables
-from prunekit.ui.latency.setup import Timed
 from prunekit.ui.state.settings import Settings
 
 
@@ -30,7 +30,7 @@ def colour_of(name: str) -> str:
     return {"dense": theme.dense(show.dark()), "masked": run_colour(1, show.dark()), "smaller": KEPT}[name]
 
 
-def results(now: Settings, found: Timed) -> None:
+def results(now: Settings, found: LatencyMeasurement) -> None:
     """Show everything that was measured."""
     report = found.report
     group = _group(report)
@@ -39,6 +39,7 @@ def results(now: Settings, found: Timed) -> None:
     _failures([row for row in rows if row.error is not None])
     if not timed:
         return
+    st.caption(when(found))
     _tiles(rows, timed)
     _answers(found, report, timed)
     left, right = st.columns([3, 2], gap="medium")
@@ -56,6 +57,15 @@ def results(now: Settings, found: Timed) -> None:
     tables.figures(report, rows)
     tables.grid(report)
     tables.sizes_on_disk(found, colour_of)
+
+
+def when(found: LatencyMeasurement) -> str:
+    """Say when it was measured, and on which machine."""
+    cpu, cores = show.plain(str(found.machine.get("cpu") or "")), plural(int(found.machine["cores"]), "core")
+    here = ", ".join(filter(None, (cpu, cores)))
+    return (
+        f"Measured {found.created[:16].replace('T', ' ')} UTC on this machine ({here}). Its load may be another one now: **Measure again**."
+    )
 
 
 def _group(report: LatencyReport) -> Group:
@@ -155,7 +165,7 @@ def _did(spec: PruneSpec, went: float | None) -> str:
     return f"{done}, shares set layer by layer" if spec.overrides else done
 
 
-def _answers(found: Timed, report: LatencyReport, timed: list[CandidateLatency]) -> None:
+def _answers(found: LatencyMeasurement, report: LatencyReport, timed: list[CandidateLatency]) -> None:
     """Answer for each pruned model in the runtime of the baseline, in each other runtime, and for the fastest of all."""
     what = {name: _did(spec, found.achieved.get(name)) for name, spec in found.specs.items()}
     base = timed[0]

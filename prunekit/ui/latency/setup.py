@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -20,11 +19,12 @@ from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.latency_run import Timed as Made
-from prunekit.experiments.latency_run import keep_timed
+from prunekit.experiments.latency_report import LatencyMeasurement, put_report, report_of
+from prunekit.experiments.latency_run import Timed, keep_timed
 from prunekit.experiments.records import Label, Run
+from prunekit.experiments.run_list import dense_run
 from prunekit.formatting import percent, plural
-from prunekit.latency.report import Candidate, LatencyReport
+from prunekit.latency.report import Candidate
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
@@ -36,24 +36,13 @@ from prunekit.tasks.text_inputs import most_tokens
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import cuts, measuring, model_cache
+from prunekit.ui.shared import baseline, cuts, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import nearest
 from prunekit.ui.state.page_settings import Curve
 from prunekit.ui.state.settings import Settings
-
-
-@dataclass(frozen=True)
-class Timed:
-    """What a measurement found: the report, and by name the sizes of each model, the share that went of it and its setting."""
-
-    report: LatencyReport
-    sizes: dict[str, Sizes]
-    achieved: dict[str, float]
-    specs: dict[str, PruneSpec]
-
 
 BATCHES, LENGTHS = (1, 8, 32, 128), (32, 128, 512, 2048)
 MOST_RUNS = 4
@@ -234,6 +223,19 @@ def key_of(now: Settings, loaded: Loaded) -> str:
     return measuring.key_of("latency", *measuring.of_data(now, loaded), *specs(now, loaded).values(), *how)
 
 
+def known(now: Settings, loaded: Loaded) -> LatencyMeasurement | None:
+    """Return what was measured with this setting, by this server or on this machine before; in a class only by this browser."""
+    key, store = key_of(now, loaded), board().store
+    found = measuring.finished(key)
+    if found is not None or store is None or not rules.submitted_here(key):
+        return found  # type: ignore[no-any-return]
+    dense = dense_run(measuring.model_of(loaded), measuring.weights_of(now, loaded, tuple(loaded.input_shape))).id
+    try:
+        return report_of(dense, key, now.runtimes, store)
+    except PrunekitError:
+        return None
+
+
 def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     """Start a measurement, again if there is one already; a button's callback."""
     key, wanted = key_of(now, loaded), specs(now, loaded)
@@ -241,17 +243,19 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     judged = None if data is None else data.test.subset(now.measured_images) if 0 < now.measured_images < len(data.test) else data.test
     model_id, data_id = measuring.model_of(loaded), None if data is None else measuring.names(now, loaded)[1]
     board().drop(key)
+    if judged is not None:
+        rules.remember(baseline.key(now, loaded))  # the dense model's quality is kept, and this browser's
 
-    def work(job: Job) -> Timed:
-        candidates, kept = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
-        made = dict[str, Made]()
+    def work(job: Job) -> LatencyMeasurement:
+        candidates, sizes = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
+        made = dict[str, Timed]()
         for name, spec in wanted.items():
             job.progress(0.01, f"making the {name} model")
             result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
             candidates.append(Candidate(name, result.model, result.after.effective_macs))
             assessed = evaluation.assess(loaded.model, result, progress=job.progress)
-            kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
-            made[name] = Made(result, assessed)
+            sizes |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
+            made[name] = Timed(result, assessed)
         for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
             try:
                 model = load_model(str(weights_folder(run.id)))
@@ -264,8 +268,12 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             progress=job.progress,
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
-        keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.progress), runs=also, data=data, data_id=data_id)
-        return Timed(report, kept, {name: share_of(each.result) for name, each in made.items()}, wanted)
+        keeper, went = Keeper(job.store, job.progress), {name: share_of(each.result) for name, each in made.items()}
+        kept_as = keep_timed(report, model_id, loaded.model, made, keeper, runs=also, data=data, data_id=data_id)
+        found = LatencyMeasurement(report, sizes, went, wanted)
+        if "dense" in kept_as:
+            keeper.ask(lambda store: put_report(found, kept_as["dense"], key, store))
+        return found
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
 
@@ -276,10 +284,10 @@ def share_of(result: pruning.PruneResult) -> float:
     return result.achieved.sparsity if plan is None else plan.removed / plan.total
 
 
-def button(now: Settings, loaded: Loaded, data: Data | None) -> None:
-    """Show the button that starts a measurement; data are needed by criteria that look at them."""
+def button(now: Settings, loaded: Loaded, data: Data | None, done: bool) -> None:
+    """Show the button that starts a measurement, again where it is done; data are needed by criteria that look at them."""
     job = board().get(key_of(now, loaded))
-    done, busy = job is not None and job.state == "done", job is not None and job.active
+    busy = job is not None and job.active
     lacking = [f"**{RUNTIMES[name].title}**: {show.plain(RUNTIMES[name].missing())}" for name in now.runtimes if RUNTIMES[name].missing()]
     with show.slot():
         for sentence in lacking:

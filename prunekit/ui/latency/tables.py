@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
-from prunekit.formatting import milliseconds, plural, ratio_span, size, times
+from prunekit.experiments.latency_report import LatencyMeasurement
+from prunekit.formatting import error, milliseconds, percent, plural, ratio_span, size, times
 from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
@@ -17,7 +18,6 @@ from prunekit.plots.layer_bars import table_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.protocol import Group
 from prunekit.ui.components import show
-from prunekit.ui.latency.setup import Timed
 
 
 def ms(value: float | None) -> str:
@@ -35,7 +35,11 @@ def speed(found: Ratio | None) -> str:
 
 def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     """Show every figure of every row: time, then what it costs; one table of both would scroll sideways."""
-    show.section("All figures", f"Outputs compared with eager mode on {report.checked_on}.")
+    show.section(
+        "All figures",
+        f"Outputs compared with eager mode on {report.checked_on}: the largest difference beside the largest value; with fewer bits, how "
+        "often the top class is the same.",
+    )
     st.dataframe(time_table(rows), hide_index=True, width="stretch", alt="Time of every row")
     st.dataframe(cost_table(rows), hide_index=True, width="stretch", alt="Quality, memory and files of every row")
     for row in rows:
@@ -77,7 +81,6 @@ def cost_table(rows: list[CandidateLatency]) -> pd.DataFrame:
     quality = next((row.accuracy.metric.phrase for row in rows if row.accuracy), "accuracy")
     for row in rows:
         told = f"{row.accuracy.text()} ({row.accuracy.interval() or 'no interval'})" if row.accuracy else "–"
-        checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
         found.append(
             {
                 "model": row.name,
@@ -86,12 +89,20 @@ def cost_table(rows: list[CandidateLatency]) -> pd.DataFrame:
                 "memory": size(row.peak_bytes) if row.peak_bytes is not None else "–",
                 "opens": size(row.file_bytes) if row.file_bytes is not None else "–",
                 "energy": f"{1000 * row.energy_j:.3g} mJ" if row.energy_j is not None else "–",
-                "against eager": checked,
+                "against eager": _against_eager(row),
             }
         )
     frame = pd.DataFrame(found)
     empty = [name for name in ("energy", "against eager", quality) if (frame[name] == "–").all()]
     return frame.drop(columns=empty)
+
+
+def _against_eager(row: CandidateLatency) -> str:
+    """Return in few words how a row's outputs compare with those of eager mode."""
+    if row.check is None or row.check.error is None or row.runtime == "eager":
+        return "–"
+    alike = RUNTIMES[row.runtime].precision != "float32" and row.check.agreement is not None
+    return f"same class, {percent(row.check.agreement or 0.0)}" if alike else f"within {error(row.check.error)}"
 
 
 def grid(report: LatencyReport) -> None:
@@ -134,7 +145,7 @@ def _condition(group: Group) -> str:
     return f"at batch {group.batch} with {plural(group.threads, 'thread')}" + (f" ({group.title})" if group.length else "")
 
 
-def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
+def sizes_on_disk(found: LatencyMeasurement, colour_of: Callable[[str], str]) -> None:
     """Draw the four sizes of each model as bars, and the quantised file."""
     rows = []
     for name, sizes in found.sizes.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import nan
 from typing import Any
 
 from prunekit.config.ids import DataId
@@ -14,12 +15,13 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.experiment import Experiment, Keeper
-from prunekit.experiments.identity import installed
+from prunekit.experiments.identity import installed, this_machine
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
-from prunekit.experiments.records import QUALITY
+from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import dense_run, pruned_run
+from prunekit.experiments.sensitivity_run import WHAT as SENSITIVITY
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
@@ -115,7 +117,7 @@ def measured(settings: Settings, loaded: Loaded) -> Evaluation | None:
     point = measuring.finished(name)
     if isinstance(point, SweepPoint):
         found = point.accuracy
-    elif rules.submitted_here(name) and _was_measured(settings, loaded, data):
+    elif _rows(settings, loaded, data):  # which data these are takes longer to tell
         found = _kept(settings, loaded, data, _hash_of(images, replace(loaded.source, shape=())))
     if found is not None:
         _READ.put((loaded.source, images), found)
@@ -127,14 +129,16 @@ def _run(settings: Settings, loaded: Loaded, data: Data) -> str:
     return dense_run(measuring.model_of(loaded), measuring.weights_of(settings, loaded, form_of_data(data))).id
 
 
-def _was_measured(settings: Settings, loaded: Loaded, data: Data) -> bool:
-    """Whether anything is kept of the dense model on test data: which data these are takes longer to tell."""
+def _rows(settings: Settings, loaded: Loaded, data: Data) -> list[Measurement]:
+    """Return what is kept that tells of the dense model on some test data; in a class where this browser asked for it."""
     home = board().store
     try:
-        rows = [] if home is None else home.measurements(_run(settings, loaded, data))
+        if home is None or not rules.submitted_here(key(settings, loaded)):
+            return []
+        rows = home.measurements(_run(settings, loaded, data))
     except PrunekitError:
-        return False
-    return any(row.what in QUALITY and row.split == "test" for row in rows)
+        return []
+    return [row for row in rows if row.what in (*QUALITY, SENSITIVITY) and row.split == "test" and not row.earlier]
 
 
 @shared(16)
@@ -156,15 +160,38 @@ def _kept(settings: Settings, loaded: Loaded, data: Data, hashed: str) -> Evalua
 
 
 def figure(settings: Settings, loaded: Loaded) -> Figure | None:
-    """Return the dense model's quality on test data, if it is known: by the card, or measured here."""
+    """Return the dense model's quality on test data, if it is known: by the card, or measured by whichever page."""
     card = from_card(settings, loaded)
     if card is not None:
         return card
     found = measured(settings, loaded)
     if found is None:
+        return _of_fewer(settings, loaded)
+    return Figure(found.value, found.low, found.high, found.n, _where(settings, loaded), found.chance, found.metric)
+
+
+def _where(settings: Settings, loaded: Loaded) -> str:
+    """Return what the dense model is measured on."""
+    return f"test split of {data_cache.data_name(settings, loaded)}"
+
+
+def _of_fewer(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return what is kept on the most of the test samples: pages that measure may take fewer."""
+    data = data_cache.data_here(settings, loaded)
+    rows = [] if data is None else _rows(settings, loaded, data)
+    if data is None or not rows:
         return None
-    where = f"test split of {data_cache.data_name(settings, loaded)}"
-    return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
+    hashed = _hash_of(data_cache.images_of(settings, loaded, data), replace(loaded.source, shape=()))
+    here = (hashed, dict(this_machine()), installed(measuring.model_of(loaded).name))
+    metric = measuring.task_here(settings, loaded).headline
+    rows = [row for row in rows if (row.data_hash, row.machine, row.versions) == here]
+    told = [row.value["dense"] if row.what == SENSITIVITY else row.value for row in rows]
+    told = [each for each in told if each.get("metric", ACCURACY.name) == metric.name]
+    if not told:
+        return None
+    best = max(told, key=lambda each: int(each["n"]))
+    low, high = (nan if best[end] is None else float(best[end]) for end in ("low", "high"))
+    return Figure(float(best["value"]), low, high, int(best["n"]), _where(settings, loaded), best.get("chance"), metric)
 
 
 def measure(settings: Settings, loaded: Loaded, data: Data) -> None:

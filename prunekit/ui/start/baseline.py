@@ -133,8 +133,8 @@ def predictions() -> Data | None:
     if task is None:  # model and data are of two tasks
         return None
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
-    key = dense.key(now, loaded)
-    if dense.figure(now, loaded) is None:
+    key, figure = dense.key(now, loaded), dense.figure(now, loaded)
+    if figure is None or figure.n < len(data.test):
         label = f"Measure the dense model on {len(data.test):,} test {task.units_of_data}"
         st.button(label, key="measure_baseline", icon=":material/speed:", on_click=dense.measure, args=(now, loaded, data))
     measuring.panel(key)
