@@ -44,6 +44,7 @@ class Race:
         """Return the next look; None where another must end first, or the edge is known. ``left``: seconds."""
         first_size = FIRST if self.short else FIRST_UNTUNED
         best = Look(self.ways[0], self.criteria[0], self.optimizers[0], self.short, first_size)
+        seconds = 0.0  # of a short look
         # what tunes first: while all are far from holding, ways cannot be told apart
         rounds: tuple[Callable[[Look], list[Look]], ...] = (
             lambda look: [replace(look, optimizer=each) for each in self.optimizers],
@@ -55,15 +56,14 @@ class Race:
                 best = replace(best, size=round(smaller, 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
-            looks = others(best)
+            looks, seconds = others(best), first.seconds
             new = [look for look in looks if look not in seen]
-            if new and first.seconds <= left * DEAR:
+            if new and seconds <= left * DEAR:
                 return new[0]
             if any(seen.get(look, first) is None for look in looks):
                 return None
             best = min((look for look in looks if look in seen), key=lambda look: _rank(seen[look]))
-        longest = first.seconds * self.long / max(self.short, 1)
-        return self._at_the_edge(seen, best, self.long if longest <= left else self.short)
+        return self._at_the_edge(seen, best, self.long if seconds * self.long / max(self.short, 1) <= left else self.short)
 
     def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
         """Return the look that halves what is not known of the best way: between what holds and what fell though tuned as long."""
