@@ -21,7 +21,8 @@ from prunekit.runtimes.backends import RUNTIMES
 
 LOW = 2**30
 """Bytes that should be free on a disk: an archive of a large model takes as much."""
-NEEDED = "eager"
+NEEDED, COMPILED = "eager", "compile"
+UNTRIED = "a C++ compiler is here; --compile tries it, which takes up to minutes"
 TRIED = "digits_mlp"
 
 
@@ -44,7 +45,7 @@ def doctor(args: argparse.Namespace) -> str | Refusal:
     home, runtimes, dashboard = dict[str, Any](), list[dict[str, Any]](), ""
     if not problems:  # else none of what follows could be imported
         home = _home(problems)
-        runtimes = [] if args.quick else _runtimes(problems)
+        runtimes = [] if args.quick else _runtimes(problems, args.compile)
     try:
         dashboard = str(script())
     except PrunekitError as error:
@@ -55,7 +56,7 @@ def doctor(args: argparse.Namespace) -> str | Refusal:
     notes += [
         f"{row['title']} does not work here: {row['sentence']}"
         for row in runtimes
-        if not (row["works"] or row["missing"] or row["name"] == NEEDED)
+        if row["tried"] and not (row["works"] or row["name"] == NEEDED)
     ]
     found |= {"dashboard": dashboard, "healthy": not problems, "problems": problems, "notes": [ordinary(note) for note in notes]}
     text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) if args.json else _page(found, core, more)
@@ -98,8 +99,11 @@ def _home(problems: list[str]) -> dict[str, Any]:
     return {"places": [place.to_dict() for place in there], "runs": runs}
 
 
-def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
-    """Run a small sample with zeros in every runtime that is installed, each in a process of its own, and compare it with eager mode."""
+def _runtimes(problems: list[str], compiled: bool) -> list[dict[str, Any]]:
+    """Run a small sample with zeros in the runtimes that are installed, each in a process of its own, and compare it with eager mode.
+
+    ``compiled``: also where the model is compiled first, which takes longer than all others together.
+    """
     from prunekit.config.spec import PruneSpec  # noqa: PLC0415
     from prunekit.data.load import load_data  # noqa: PLC0415
     from prunekit.latency.measure import measure_latency  # noqa: PLC0415
@@ -109,10 +113,10 @@ def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
     from prunekit.pruning.api import prune  # noqa: PLC0415
 
     missing = {name: runtime.missing() for name, runtime in RUNTIMES.items()}
-    names = [name for name, why in missing.items() if not why]
-    said = dict(missing)
-    tell = Steps()
-    tell(0.0, f"trying {plural(len(names), 'runtime')} on a small model; compiling takes the longest, and --quick leaves all of them out")
+    names = [name for name, why in missing.items() if not why and (compiled or name != COMPILED)]
+    said, tell = dict(missing), Steps()
+    longest = f"; {RUNTIMES[COMPILED].title} takes up to minutes" if COMPILED in names else ""
+    tell(0.0, f"trying {plural(len(names), 'runtime')} on a small model{longest}; --quick leaves all of them out")
     try:
         data = load_data("digits")
         dense = load_model(TRIED)
@@ -121,16 +125,16 @@ def _runtimes(problems: list[str]) -> list[dict[str, Any]]:
         seen = measure_latency([Candidate(TRIED, model)], input_shape=(1, 8, 8), runtimes=names, data=data, **short)
         said |= {row.runtime: row.error or "" for row in seen.candidates}
         checked = {row.runtime: row.check.sentence for row in seen.candidates if row.check is not None}
-        checked[NEEDED] = "what the others are compared with"
+        checked |= {NEEDED: "what the others are compared with", COMPILED: checked.get(COMPILED, UNTRIED)}
     except (PrunekitError, OSError) as error:  # not one of them ran
         said |= dict.fromkeys(names, str(error))
-        checked = {}
+        checked = {COMPILED: UNTRIED}
     if said[NEEDED]:
         problems.append(f"{RUNTIMES[NEEDED].title} does not run {TRIED}: {said[NEEDED]}")
     return [
         {
-            "name": name, "title": runtime.title, "version": runtime.version(), "works": not said[name], "missing": bool(missing[name]),
-            "sentence": said[name] or checked.get(name, ""),
+            "name": name, "title": runtime.title, "version": runtime.version(), "works": name in names and not said[name],
+            "missing": bool(missing[name]), "tried": name in names, "sentence": said[name] or checked.get(name, ""),
         }
         for name, runtime in RUNTIMES.items()
     ]  # fmt: skip
@@ -143,7 +147,7 @@ def _page(found: dict[str, Any], core: list[Package], more: list[Extra]) -> str:
     rows: dict[str, Sequence[tuple[str, str, str]]] = {
         "packages": [(each.name, each.version or "missing", "" if each.fits else f"needs {each.needs}") for each in core],
         "extras": [(each.name, "missing" if each.lacks else "installed", _extra(each)) for each in more],
-        "runtimes, each tried here on a small model": [(row["title"], _word(row), row["sentence"]) for row in found["runtimes"]],
+        "runtimes, tried here on a small model": [(row["title"], _word(row), row["sentence"]) for row in found["runtimes"]],
         "folders": [(each["name"], _free(each), f"{each['path']}  ({each['variable']})") for each in found.get("places", ())],
     }
     lines = [
@@ -161,7 +165,7 @@ def _page(found: dict[str, Any], core: list[Package], more: list[Extra]) -> str:
 
 def _word(row: dict[str, Any]) -> str:
     """Return what became of a runtime in one word."""
-    return "works" if row["works"] else "missing" if row["missing"] else "fails"
+    return "works" if row["works"] else "missing" if row["missing"] else "fails" if row["tried"] else "not tried"
 
 
 def _free(place: dict[str, Any]) -> str:

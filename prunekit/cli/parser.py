@@ -186,7 +186,8 @@ def build_parser() -> argparse.ArgumentParser:
     _archives(commands)
     about = "Say what is installed, which runtimes work here, where things lie, and what is missing for what."
     doctor = _command(commands, "doctor", "doctor", about)
-    doctor.add_argument("--quick", action="store_true", help="do not try the runtimes, which takes up to a minute")
+    doctor.add_argument("--quick", action="store_true", help="do not try the runtimes")
+    doctor.add_argument("--compile", action="store_true", help="try torch.compile, too, which compiles a model: up to minutes")
     _json_flag(doctor)
     return parser
 

@@ -137,15 +137,16 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool
     beside = ["top right" if value >= frame["value"].iloc[0] else "top left" for value in frame["value"]]  # of the dashed line, not on it
     marks = go.Scatter(
         x=frame["value"], y=frame["step"], mode="markers+text", marker={"size": 12, "color": colours},
-        error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"], "thickness": 1.5,
-                 "color": theme.muted(dark)},
+        error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"]},
         text=[written(metric, float(v)) for v in frame["value"]], textposition=beside,
         customdata=[(interval(metric, float(r.low), float(r.high)) or "not known", r.n) for r in frame.itertuples()],
         hovertemplate=f"<b>%{{y}}</b><br>{metric.phrase} %{{text}}, 95 % interval "
         "%{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
         cliponaxis=False,
     )  # fmt: skip
-    fig = theme.figure([marks], dark=dark, height=70 + 58 * max(len(frame), 1), showlegend=False, margin={"t": 18, "r": 24})
+    fig = theme.figure(
+        theme.intervals_over(marks, dark), dark=dark, height=70 + 58 * max(len(frame), 1), showlegend=False, margin={"t": 18, "r": 24}
+    )
     fig.update_yaxes(autorange="reversed", showgrid=False)
     if metric.unit == PERCENT:
         low = float(frame["low"].min()) if len(frame) else 0.0

@@ -89,10 +89,10 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
     dots = go.Scatter(
         x=frame["value"], y=frame["name"], mode="markers+text", textposition="top right",  # beside the dashed line
         text=[written(PERPLEXITY, value) for value in frame.value],
-        marker={"color": colours, "size": 10}, showlegend=False, hoverinfo="skip", cliponaxis=False,
-        error_x={"array": frame.high - frame.value, "arrayminus": frame.value - frame.low, "thickness": 1.4, "color": theme.muted(dark)},
+        marker={"color": colours, "size": 10}, showlegend=False, cliponaxis=False, hovertemplate="%{y}: %{text}<extra></extra>",
+        error_x={"array": frame.high - frame.value, "arrayminus": frame.value - frame.low},
     )  # fmt: skip
-    fig = theme.figure([dots], dark=dark, height=60 + 38 * len(frame), margin={"t": 20})
+    fig = theme.figure(theme.intervals_over(dots, dark), dark=dark, height=60 + 38 * len(frame), margin={"t": 20})
     theme.reference(fig, x=dense, colour=theme.dense(dark))
     ends = [math.log10(frame.low.min() / 1.3), math.log10(frame.high.max() * 1.6)]
     fig.update_xaxes(title_text="perplexity (each step doubles)", type="log", dtick=math.log10(2), range=ends)
@@ -193,15 +193,14 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     colours, budgets, traces = kind_colours(dark), list(dict.fromkeys(frame.budget)), []
     for kind, shift in (("unstructured", -0.14), ("structured", 0.14)):
         rows = frame[frame.kind == kind]
-        error = {"array": rows.high - rows.accuracy, "arrayminus": rows.accuracy - rows.low, "thickness": 2, "width": 0}
+        error = {"array": rows.high - rows.accuracy, "arrayminus": rows.accuracy - rows.low}
         places = [budgets.index(budget) + shift for budget in rows.budget]
-        traces.append(
-            go.Scatter(
-                x=rows.accuracy, y=places, error_x=error, mode="markers",
-                marker={"color": colours[kind], "size": 12}, name=NAMES[kind], text=[percent(value) for value in rows.accuracy],
-                hovertemplate="%{text} right<extra>" + NAMES[kind] + "</extra>",
-            )
+        dots = go.Scatter(
+            x=rows.accuracy, y=places, error_x=error, mode="markers",
+            marker={"color": colours[kind], "size": 12}, name=NAMES[kind], text=[percent(value) for value in rows.accuracy],
+            hovertemplate="%{text} right<extra>" + NAMES[kind] + "</extra>",
         )  # fmt: skip
+        traces += theme.intervals_over(dots, dark)
         # in front of its line, where the line of the original never is
         traces.append(_texts(places, rows.low, [percent(value) + "  " for value in rows.accuracy], "middle left"))
     fig = theme.figure(traces, dark=dark, height=120 + 84 * len(budgets), margin={"t": 46, "r": 30}, legend={"y": 1.06})

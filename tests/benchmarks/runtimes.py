@@ -95,12 +95,18 @@ def line(row: CandidateLatency) -> str:
 
 
 def table(part: dict[str, Any]) -> list[str]:
-    """Return the rows as Markdown."""
+    """Return the rows as Markdown; a runtime that refuses all of them for one reason is named once, below."""
     judged = next((row["metric"] for row in part["rows"] if row.get("metric")), "")
     head = ["model", "runtime", "median ms (quartiles)", "times faster (95 %)", "MACs promise", "memory", "file", *filter(None, [judged])]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    said: dict[str, set[str]] = {}
+    for row in part["rows"]:
+        said.setdefault(row["runtime"], set()).add(row["error"] or "")
+    refused = {name: why.pop() for name, why in said.items() if len(why) == 1 and "" not in why}
     for row in part["rows"]:
         title = RUNTIMES[row["runtime"]].title
+        if row["runtime"] in refused:
+            continue
         if row["error"]:
             lines.append("| " + " | ".join([row["name"], title, f"not measured: {row['error']}", *[""] * (len(head) - 3)]) + " |")
             continue
@@ -112,7 +118,8 @@ def table(part: dict[str, Any]) -> list[str]:
             a = row["metrics"][judged]
             cells.append(f"{100 * a['value']:.2f} % ({100 * a['low']:.1f} to {100 * a['high']:.1f})")
         lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    said_once = [f"Not measured in {RUNTIMES[name].title}: {why}." for name, why in refused.items()]
+    return [*lines, *(line for each in said_once for line in ("", each))]
 
 
 def told(part: dict[str, Any]) -> list[str]:

@@ -6,11 +6,13 @@ import json
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 
 from prunekit.cli import doctor, installation, main
+from prunekit.latency import measure
 from prunekit.runtimes.backends import RUNTIMES
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -52,6 +54,18 @@ def test_each_step_is_said_once_where_nobody_watches(capsys):
     for text in ("trying a in eager", "trying a in eager, batch 1", "trying a in eager, batch 1", "", "exporting a"):
         tell(0.5, text)
     assert capsys.readouterr().err.splitlines() == ["prunekit: trying a in eager", "prunekit: exporting a"]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_model_is_compiled_only_where_that_was_asked_for(capsys, monkeypatch, compiled):
+    tried = []
+    monkeypatch.setattr(measure, "measure_latency", lambda *_, runtimes, **__: tried.extend(runtimes) or SimpleNamespace(candidates=[]))
+    monkeypatch.setattr(doctor, "RUNTIMES", {name: RUNTIMES[name] for name in ("eager", "compile")})
+    monkeypatch.setattr(type(RUNTIMES["compile"]), "missing", lambda _: "")
+    rows = {row["name"]: row for row in doctor._runtimes([], compiled)}
+    assert tried == ["eager", "compile"][: 1 + compiled] and rows["compile"]["tried"] == compiled
+    assert doctor._word(rows["compile"]) == ("works" if compiled else "not tried")
+    assert ("torch.compile takes up to minutes" in capsys.readouterr().err) == compiled
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_the_schedule_is_drawn_as_steps_of_sparsity_and_a_line_of_rates():
 def test_steps_of_recovery_have_their_intervals_and_the_dense_model_as_a_line():
     frame = pd.DataFrame({"step": ["Dense", "Pruned"], "value": [0.9, 0.4], "low": [0.88, 0.35], "high": [0.93, 0.44], "n": 100})
     fig = plots.recovery_steps(frame)
-    marks = fig.data[0]
+    marks = fig.data[1]  # over the dots
     assert list(marks.error_x.array) == pytest.approx([0.03, 0.04]) and list(marks.error_x.arrayminus) == pytest.approx([0.02, 0.05])
     assert fig.layout.shapes[0].x0 == 0.9
 

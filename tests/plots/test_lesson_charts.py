@@ -100,7 +100,7 @@ def test_both_kinds_stand_at_their_accuracy_at_each_budget():
     rows = [budget(kind, accuracy=value) | {"budget": name} for name in ("params", "ms") for kind, value in
             (("dense", 0.9), ("unstructured", 0.89), ("structured", 0.85))]  # fmt: skip
     traces = lessons_measured.equal_budgets(pd.DataFrame(rows)).data
-    single, channels = (trace for trace in traces if trace.mode == "markers")
+    single, channels = (trace for trace in traces if trace.mode == "markers" and trace.name)
     labels = [trace for trace in traces if trace.mode == "text"]
     assert [[text.strip() for text in trace.text] for trace in labels] == [list(single.text), list(channels.text)]
     assert all(x < 0.85 for trace in labels for x in trace.x), "in front of the intervals, and so of the original's line"

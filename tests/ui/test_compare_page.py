@@ -205,6 +205,7 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
 
 
 def test_columns_that_hold_nothing_leave_their_room_to_others(ids):
+    assert all_runs._columns(False, frame_of(store())["run"], 300)["size"]["type_config"]["format"] == "localized", "12,345.6, not 12345.6"
     frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="", name="mine")
     frame["tags"], frame["accuracy"] = [[]] * len(frame), 50.0
     assert set(all_runs._free(frame)) == {"tags", "note", "quality"}

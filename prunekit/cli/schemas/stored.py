@@ -234,13 +234,14 @@ class ExtraState(TypedDict):
 
 
 class RuntimeState(TypedDict):
-    """A runtime, and whether it computes here what eager torch computes."""
+    """A runtime, and whether it computes here what eager torch computes; torch.compile is ``tried`` with ``--compile`` alone."""
 
     name: str
     title: str
     version: str
     works: bool
     missing: bool
+    tried: bool
     sentence: str
 
 

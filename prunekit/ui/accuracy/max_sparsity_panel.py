@@ -123,7 +123,7 @@ def _config(metric: Metric) -> dict[str, Any]:
         "value": column.NumberColumn(f"{metric.title}{unit}", format=form),
         "low": column.NumberColumn("95 % from", format=form),
         "high": column.NumberColumn("to", format=form),
-        "n": column.NumberColumn("n"),
+        "n": column.NumberColumn("n", format="localized"),
         "seeds": column.NumberColumn("Seeds"),
         "least": column.NumberColumn("Lowest seed", format=form),
         "most": column.NumberColumn("Highest seed", format=form),

@@ -82,7 +82,7 @@ def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
     sizes = [told[name] for name in FOUR if isinstance(told.get(name), (int, float))]
     found = (min(sizes, default=None), run.info.get("nonzero"), None if dense is None else sparsity_of(run, dense))
     size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
-    return size / 1000, params, 100 * sparsity
+    return round(size / 1000, 1), params, 100 * sparsity
 
 
 def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
@@ -225,8 +225,8 @@ def _columns(several: bool, titles: pd.Series, room: int) -> dict[str, Any]:
         "quality": column.TextColumn("Quality", width=WIDTHS["quality"], help=best.format("samples")),
         "good": None,
         "n": column.NumberColumn("n", format="localized", width=WIDTHS["n"]),
-        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=WIDTHS["size"]),
-        "params": None,
+        "size": column.NumberColumn("Smallest, kB", format="localized", width=WIDTHS["size"], help="The smallest of its four files."),
+        "params": show.hidden_count("Parameters that are not zero"),
         "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=WIDTHS["sparsity"]),
         "tags": column.ListColumn("Tags", width=WIDTHS["tags"]),
         "note": column.TextColumn("Note", width=WIDTHS["note"]),

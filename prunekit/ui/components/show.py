@@ -33,6 +33,11 @@ def share(title: str, **options: Any) -> Any:
     return st.column_config.ProgressColumn(title, format=f"%.1f{THIN}%%", min_value=0, max_value=100, **options)
 
 
+def hidden_count(title: str) -> Any:
+    """Return a column of counts that can be shown from the menu of the table."""
+    return {**st.column_config.NumberColumn(title, format="localized"), "hidden": True}
+
+
 def text_column(title: str, texts: pd.Series, most: int = 290, **options: Any) -> Any:
     """Return a column that is as wide as its longest text and its title, within limits; pixels."""
     return st.column_config.TextColumn(title, width=min(max(20 + 6 * int(texts.str.len().max()), 26 + 6 * len(title), 75), most), **options)

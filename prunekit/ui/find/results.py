@@ -167,7 +167,7 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
         on_select=lambda: _take(key, names, ticked), selection_mode="multi-row",
         selection_default={"selection": {"rows": [names.index(name) for name in ticked]}},
         column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
-        alt="Every trial of the search with its cost, quality and setting; ticked rows are compared",
+        alt="Every trial of the search with its cost, quality and setting",
     )  # fmt: skip
     said = "Ticked rows are compared with each other and with the dense model; the last one ticked is opened or exported."
     if len(trials) <= max(t.number for t in trials):
@@ -195,7 +195,8 @@ def _columns(found: Found, frame: pd.DataFrame) -> dict[str, Any]:
         "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g", width=148),
         "n": None if alike_n else column.NumberColumn("n", format="localized", width=50, help=FEWER),
         "setting": show.text_column("Setting", frame["setting"], 300 if alike_n else 245),
-        **dict.fromkeys(("params", "macs", "bytes", "seconds", "run")),
+        **{name: show.hidden_count(UNITS[name]) for name in ("params", "macs", "bytes")},
+        **dict.fromkeys(("seconds", "run")),
     }
 
 
