@@ -132,9 +132,7 @@ def mirror(key: str, value: Any, start: str | Sequence[Any] = "value") -> dict[s
     return {"key": key, "index": None if value is None else list(start).index(value)}
 
 
-def _take(
-    field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None, offered: tuple[Any, ...] | None
-) -> None:
+def _take(field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None, offered: tuple[Any, ...] | None) -> None:
     """Carry a widget's new value into the settings.
 
     A browser names a choice by its label. Where labels have changed since, it comes back as a label that nothing offers: nobody chose.
