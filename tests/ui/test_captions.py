@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from prunekit.config.ids import DataId
+from prunekit.formatting import percent
 from prunekit.plots.compare_masks import ALL, overlap_caption
 from prunekit.plots.sensitivity import sensitivity_caption
 from prunekit.ui.accuracy import quality_chart
 from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import costs
 from prunekit.ui.sensitivity import scan
@@ -121,3 +123,16 @@ def test_a_waiting_job_says_for_which_one_unless_that_is_somebody_elses(monkeypa
     ]
     board.shows = lambda job: False
     assert measuring.standing(second) == "waits for a job of somebody else"
+
+
+@pytest.mark.parametrize(
+    ("norms", "words"), [([2.0, 1.0, 0.4], "the strongest is 5 times the weakest"), ([2.0, 1.0, 1e-12], "the weakest is as good as zero")]
+)
+def test_a_row_that_is_as_good_as_zero_has_no_ratio(norms, words):
+    rows = pd.DataFrame({"layer": "words", "unit": "row", "norm": norms})
+    assert words in layers._norms_caption(rows)
+
+
+def test_a_share_in_a_table_is_rounded_as_in_a_sentence():
+    cell = show.in_percent(pd.DataFrame({"removed": [20 / 64]}), "removed").removed[0]
+    assert f"{cell}" in percent(20 / 64)
