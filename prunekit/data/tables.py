@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.config.ids import VARIABLE, DataId, data_folder
-from prunekit.data.dataset import Data, Picture, Split
+from prunekit.data.dataset import Data, Picture, Split, cut_from_one
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError
 
@@ -159,7 +159,7 @@ def load_table(data_id: DataId) -> TableData:
     path = Path(data_id.name.removeprefix(PREFIX)).expanduser()
     if not path.is_file():
         raise DataError(f"there is no table {str(path)!r} (looked in {Path.cwd()}): name a CSV file, as in {PREFIX}path/to/rows.csv")
-    return _named(data_id, path, "")
+    return cut_from_one(_named(data_id, path, ""))
 
 
 def load_housing(data_id: DataId) -> TableData:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prunekit.config.ids import DataId
-from prunekit.data.dataset import Data
+from prunekit.data.dataset import Data, cut_from_one
 from prunekit.data.image_folder import SAME
 from prunekit.data.interactions import load_interactions
 from prunekit.data.text import PARTS, Texts, by_position, coding_of, labelled, running, shared_out
@@ -62,9 +62,9 @@ def load_csv(data_id: DataId, known: ModelInfo) -> Data:
     if len(frame) < FEWEST:
         raise DataError(f"{path} has {len(frame)} rows, and {FEWEST} at least are needed to learn from and to measure on")
     if coding is None:
-        return load_interactions(replace(data_id, name=f"{CSV}{path}"), known, frame, path.name)
+        return cut_from_one(load_interactions(replace(data_id, name=f"{CSV}{path}"), known, frame, path.name))
     parts = {name: frame.iloc[places] for name, places in shared_out(len(frame)).items()}
-    return _of_tables(replace(data_id, name=f"{CSV}{path}"), known, coding, parts, f"{path.name}, {len(frame):,} rows")
+    return cut_from_one(_of_tables(replace(data_id, name=f"{CSV}{path}"), known, coding, parts, f"{path.name}, {len(frame):,} rows"))
 
 
 def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
@@ -93,7 +93,8 @@ def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
     data_id = replace(data_id, name=f"{DATASETS}{folder.resolve()}") if folder.is_dir() else data_id
     if names and (not known.classes or (_unnamed(known.classes) and len(names) == len(known.classes))):  # these are in order, too
         known = replace(known, classes=tuple(names))
-    return _of_tables(data_id, known, coding, kept, data_id.name)
+    made = _of_tables(data_id, known, coding, kept, data_id.name)
+    return made if frames.keys() - {"train"} else cut_from_one(made)
 
 
 def _is_for(known: ModelInfo, task: str) -> bool:

@@ -87,13 +87,19 @@ def evaluated(
     progress: Progress = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of whatever answers batches; parameters and errors as for :func:`evaluate`."""
-    seen = list(each_batch(lambda batch: task.observe(forward(batch), batch), split, batch_size=batch_size, progress=progress))
+
+    def observe(batch: Batch) -> Observations:
+        return task.observe(forward(batch), batch)
+
+    seen = list(each_batch(observe, split, batch_size=batch_size, progress=progress, units=task.units_of_data))
     if not seen:
         raise DataError(f"there are no samples to measure {task.headline.title} on: choose data that are not empty")
     return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()), task)
 
 
-def each_batch(look: Callable[[Batch], T], split: Any, *, batch_size: int = 256, progress: Progress = QUIET) -> Iterator[T]:
+def each_batch(
+    look: Callable[[Batch], T], split: Any, *, batch_size: int = 256, progress: Progress = QUIET, units: str = "samples"
+) -> Iterator[T]:
     """Yield what is made of each batch, without gradients: the loop of all that only looks at samples."""
     total, done = length_of(split), 0
     for batch in batches_of(split, fitting(split, batch_size)):
@@ -101,7 +107,7 @@ def each_batch(look: Callable[[Batch], T], split: Any, *, batch_size: int = 256,
         with torch.inference_mode():
             found = look(batch)
         done += batch.samples
-        progress(done / total if total else 0.0, f"{done:,} of {total:,} samples" if total else f"{done:,} samples")
+        progress(done / total if total else 0.0, f"{done:,} of {total:,} {units}" if total else f"{done:,} {units}")
         yield found
 
 

@@ -199,9 +199,11 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     fig = theme.figure(traces, dark=dark, height=110 + 56 * len(frame))
     most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), frame["within"].max(), 1.2]))
     least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), frame["within"].min(), 0.9]))
+    low, high = float(np.log10(least)), float(np.log10(most))
+    margin = max(0.06 * (high - low), 0.05)  # a mark at the edge stands there whole
     marks = [mark for mark in MARKS if least * 0.9 <= mark <= most * 1.15]
     marks = [mark for place, mark in enumerate(marks) if (place - marks.index(1)) % -(-len(marks) // MOST_MARKS) == 0]  # 1 among them
-    fig.update_xaxes(title_text="times faster (log scale)", type="log", range=[np.log10(least * 0.9), np.log10(most * 1.15)])
+    fig.update_xaxes(title_text="times faster (log scale)", type="log", range=[low - margin, high + margin])
     fig.update_xaxes(tickvals=marks, ticktext=[f"{mark:g}×" for mark in marks])
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     theme.reference(fig, x=1.0, colour=theme.dense(dark))

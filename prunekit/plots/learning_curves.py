@@ -51,6 +51,8 @@ def learning_curves(
     if best is not None and (frame["epoch"] == best).any():
         _kept(fig, frame, best, dark)
     fig.update_yaxes(tickformat=tick_form(metric), row=1, col=1)
+    if frame["loss"].nunique() == 1 and frame["loss"].iloc[0] > 0:  # around one value an axis would reach below zero
+        fig.update_yaxes(rangemode="tozero", row=2, col=1)
     last = max(epochs, int(frame["epoch"].max()) if len(frame) else 1)
     fig.update_xaxes(range=[0.6, last + 0.4], **({"dtick": 1} if last <= 12 else {}))
     fig.update_xaxes(title_text="epoch", row=2, col=1)

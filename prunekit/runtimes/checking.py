@@ -190,18 +190,23 @@ def check(runtime: Runtime, expected: Outputs, found: Outputs, n: int | None = N
     agreement = None if table is None else float((table[0].argmax(1) == table[1].argmax(1)).double().mean())
     kind = "score" if what == SCORES else "output" if len(expected) == 1 else f"value of {what}"
     if runtime.precision != "float32":
-        same = f"within {small(error)} of eager, relative to the largest {kind}"
+        same = _within(error, kind)
         if agreement is not None:
             same = f"same top class as eager on {ordinary(percent(agreement))} of {n} samples"
         return Check(agreement, error, n, True, same)
     if not error <= MOST_ERROR:
         return Check(agreement, error, n, False, f"{runtime.title} {_by(error, kind)}; {MOST_ERROR:g} is allowed")
-    return Check(agreement, error, n, True, f"within {small(error)} of eager, relative to the largest {kind}")
+    return Check(agreement, error, n, True, _within(error, kind))
 
 
 def _finite(tensor: Tensor) -> bool:
     """Return whether a tensor holds neither NaN nor infinity."""
     return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _within(error: float, kind: str) -> str:
+    """Say how near a runtime comes to eager."""
+    return f"within {small(error)} of eager, relative to the largest {kind}" if error else "the same as eager, to the bit"
 
 
 def _by(error: float, kind: str) -> str:

@@ -91,6 +91,7 @@ def test_a_table_of_texts_is_parted_and_its_classes_are_the_models(tmp_path: Pat
     data = load_data(table(tmp_path), model=reading())
     assert (len(data.train or ()), len(data.validation or ()), len(data.test), data.classes) == (12, 4, 4, ("ant", "cat"))
     assert data.id.name == f"csv:{(tmp_path / 'rows.csv').resolve()}" and DataId.from_dict(data.id.to_dict()) == data.id
+    assert "cut from one table" in data.note, "a model that comes trained may know them"
     ids, label = data.test[0]
     assert (
         ids.tolist() == Letters().encode(data.test.text(0))[:8]

@@ -177,3 +177,9 @@ def test_predict_gives_the_softmax_of_the_best_class() -> None:
     assert (got.classes == reference.argmax(1).numpy()).all()
     assert got.confidences == pytest.approx(reference.max(1).values.numpy(), abs=1e-6)
     assert len(predict(model, x[:0]).classes) == 0
+
+
+def test_progress_counts_in_the_unit_of_the_data():
+    told = []
+    evaluate(small_model(), samples(), progress=lambda _, text: told.append(text))
+    assert told == ["70 of 70 images"]

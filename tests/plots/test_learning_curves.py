@@ -27,6 +27,11 @@ def test_learning_curves_show_every_epoch_and_mark_the_one_that_is_kept():
     assert fig.layout.xaxis.range[1] > 8 and "93.0" in fig.layout.annotations[0].text
 
 
+def test_the_axis_of_one_loss_does_not_reach_below_zero():
+    assert plots.learning_curves(epochs(1)).layout.yaxis2.rangemode == "tozero"
+    assert plots.learning_curves(epochs()).layout.yaxis2.rangemode is None
+
+
 def test_without_validation_the_training_accuracy_carries_the_mark():
     fig = plots.learning_curves(epochs(validation=False), best=5)
     assert not [trace for trace in fig.data if trace.name == "validation"]

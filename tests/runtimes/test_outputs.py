@@ -111,3 +111,9 @@ def test_latency_times_a_model_that_gives_no_class_scores(segmenter):
     for row in report.candidates:
         assert row.error is None and row.accuracy is None and row.check.passed and row.check.agreement is None
         assert row.check.sentence.startswith("within")
+
+
+def test_outputs_that_are_the_same_to_the_bit_are_not_said_to_be_within_nothing():
+    scores = torch.eye(3)
+    assert check(RUNTIMES["onnxruntime"], scores, scores.clone()).sentence == "the same as eager, to the bit"
+    assert check(RUNTIMES["onnxruntime"], scores, scores + 1e-6).sentence.startswith("within 1.0e-06 of eager")

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from prunekit.config.ids import DataId
+from prunekit.formatting import percent
 from prunekit.latency.report import CandidateLatency
 from prunekit.plots.compare_masks import ALL, overlap_caption
 from prunekit.plots.sensitivity import sensitivity_caption
 from prunekit.runtimes.checking import Check
 from prunekit.ui.accuracy import quality_chart
 from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
 from prunekit.ui.latency import tables
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import costs
@@ -132,3 +134,16 @@ def test_the_column_against_eager_is_short_enough_to_be_read_whole():
     few = replace(row, runtime="int8", check=Check(0.984375, 0.03, 64, True, "a sentence"))
     told = tables.cost_table([replace(row, runtime="eager", check=None), row, few])["against eager"]
     assert list(told) == ["–", "within 2.4e-7", "same class, 98.4\u202f%"]
+
+
+@pytest.mark.parametrize(
+    ("norms", "words"), [([2.0, 1.0, 0.4], "the strongest is 5 times the weakest"), ([2.0, 1.0, 1e-12], "the weakest is as good as zero")]
+)
+def test_a_row_that_is_as_good_as_zero_has_no_ratio(norms, words):
+    rows = pd.DataFrame({"layer": "words", "unit": "row", "norm": norms})
+    assert words in layers._norms_caption(rows)
+
+
+def test_a_share_in_a_table_is_rounded_as_in_a_sentence():
+    cell = show.in_percent(pd.DataFrame({"removed": [20 / 64]}), "removed").removed[0]
+    assert f"{cell}" in percent(20 / 64)

@@ -332,3 +332,23 @@ def test_pages_open_at_the_limits_of_every_choice(tab, page, address):
 
 def test_plain_settings_are_plain():
     assert fit(Settings()) == (Settings(), [])
+
+
+class Earlier(list):
+    """Options of a widget as a browser names the picked one that has not seen their labels change."""
+
+    def __getitem__(self, place):
+        return f"{super().__getitem__(place)}, as it was called before"
+
+
+@pytest.mark.parametrize(
+    ("page", "key"), [("prune", "pick_focus_pixels"), ("accuracy", "pick_images"), ("sensitivity", "pick_images"), ("prune", "pick_focus")]
+)
+def test_a_choice_whose_label_changed_is_nobodys_choice(tab, page, key):
+    one = tab(page, images="100", focus="1", sparsity="60")
+    address = one.address
+    box = one.app.selectbox(key=key)
+    box.options = Earlier(box.options)
+    one.app.run()
+    assert one.check().address == address
+    assert one.app.selectbox(key=key).index is not None

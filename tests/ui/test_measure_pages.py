@@ -10,6 +10,7 @@ from prunekit.experiments.jobs.job import KINDS, work_of
 from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.plots.quality_curves import AXES
+from prunekit.training.result import Epoch
 
 
 def words(one):
@@ -217,3 +218,22 @@ def _restarted(tab, **address):
     """Return the Latency page of a server that was started again: the store is all that is left."""
     board().forget_all()
     return tab("latency", **address)
+
+
+def test_what_a_cancelled_job_keeps_is_said_and_it_goes_on_from_there(tab):
+    one = tab("recover", model="digits_cnn", mode="structured", sparsity="60", epochs="200", limit="300")
+    one.click("recover_start")
+    job = next(job for job in board().all() if job.active)
+    one.wait(lambda: any(isinstance(part, Epoch) for part in job.partial), 120)
+    one.click(f"cancel_{job.key}").wait(lambda: not job.active, 60)
+    assert "begins anew" in one.text and "Kept: epoch" not in one.text, "weights on the way are not kept"
+    one = tab("accuracy", model="digits_cnn", curves="structured-l1-global-f2", evaluations="12", limit="300")
+    one.click("measure_curves")
+    job = next(job for job in board().all() if job.active)
+    one.wait(lambda: len(job.partial) > 1, 120)
+    one.click(f"cancel_{job.key}").wait(lambda: not job.active, 60)
+    assert one.app.button(key="measure_curves").label == "Measure" and "**Measure** goes on from there" in one.text
+    seen = len(job.partial)
+    board().drop(job.key)  # as a new server: the store alone knows
+    again = tab("accuracy", **one.address)
+    assert f"{seen} points" in again.text and "goes on from there" in again.text

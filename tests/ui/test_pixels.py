@@ -166,7 +166,7 @@ def text(app):
 def test_another_layer_is_picked_and_stands_in_the_address():
     app = opened()
     assert "**conv2** loses" in text(app)
-    checked(app.selectbox(key="pick_pixels").set_value(2).run())
+    checked(app.selectbox(key="pick_focus_pixels").set_value(2).run())
     assert app.query_params["focus"] in ("2", ["2"])
     assert "**fc1** loses" in text(app)
 

@@ -156,5 +156,5 @@ def _inputs(shape: tuple[int, ...], data: Any) -> tuple[Batch, str]:
     if data is not None and len(data.test):
         split = data.test.subset(n)
         whole = Batch.concat([replace(batch, targets=None) for batch in batches_of(split, BATCH)])
-        return whole, f"{len(split)} test {resolve(None, data).units_of_data} of {data.id.name}"
+        return whole, f"{len(split)} test {resolve(None, data).units_of_data} of {data.id.name.rpartition('/')[2]}"
     return samples_like(shape, n, torch.Generator().manual_seed(0)), f"{n} samples of {made_of(shape)}"

@@ -38,7 +38,7 @@ def read_off(now: Settings, lines: list[Line], task: Task) -> None:
         )  # fmt: skip
     with show.slot():
         for job in jobs:
-            if job is not None and job.active:
+            if job is not None:
                 measuring.panel(job.key)
     answers = [job.result if job is not None and job.state == "done" else None for job in jobs]
     found = [answer.found if answer is not None else _from_points(line, loss) for line, answer in zip(lines, answers, strict=True)]
@@ -107,7 +107,7 @@ def _percent(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return a table with its fractions as percent, for showing."""
     quality = ("value", "low", "high", "least", "most") if metric.unit == PERCENT else ()
     shares = [name for name in ("requested", "sparsity", "macs", *quality) if name in frame]
-    return frame.assign(**{name: 100 * frame[name] for name in shares})
+    return show.in_percent(frame, *shares)
 
 
 def _config(metric: Metric) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.sweep_run import known_seeds
+from prunekit.formatting import plural
 from prunekit.plots.quality_curves import AXES
 from prunekit.plots.theme import run_colour
 from prunekit.tasks.input_form import form_of_data
@@ -155,6 +156,10 @@ def button(lines: list[Line]) -> None:
         args=(lines,),
         width="stretch",
     )
+    if begun := sum(len(line.points()) for line in lines if not (line.complete or line.busy)):
+        st.caption(
+            f"{plural(begun, 'point')} of what is not complete {'is' if begun == 1 else 'are'} kept: **Measure** goes on from there."
+        )
 
 
 def choose(now: Settings, loaded: Loaded) -> None:

@@ -79,17 +79,18 @@ def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ..
     def shares(of: dict[int, float]) -> list[float]:
         return [next((round(100 * of[place[name]], 1) for name in row.layers if place[name] in of), math.nan) for row in rows]
 
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "tick": [all(place[name] in ticked for name in row.layers) for row in rows],
             "group": [row.title for row in rows],
             "tied": [operations(row.entries[0].group) for row in rows],
             "units": [_units(row, plan) for row in rows],
-            "removed": [100 * _removed(row, plan) for row in rows],
+            "removed": [_removed(row, plan) for row in rows],
             "override": shares(fixed),
             "together": shares(joint),
         }
     )
+    return show.in_percent(found, "removed")
 
 
 def _units(row: Row, plan: Plan | None) -> str:

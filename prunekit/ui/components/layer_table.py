@@ -83,7 +83,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
         "removed": show.share("Removed", width=100),
         "inputs": show.share("Inputs lost", width=110, help=INPUTS),
-        "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
+        "shape": column.TextColumn("Weight, before → after" if structured else "Shape of the weight"),
         "type": column.TextColumn("Type", width=60),
         "note": column.TextColumn("Note"),
     }
@@ -106,14 +106,14 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
     after = frame["after"] if frame is not None else base["shape"]
     stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
     whole = {name: f"stays whole: {why}" for name, mark, why in stays if mark}
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "tick": [place in ticked for place in base.index],
             "layer": base["name"],
             "type": [kind(name) for name in base["type"]],
             "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
-            "removed": 100 * frame["removed"] if frame is not None else 0.0,
-            "inputs": 100 * frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
+            "removed": frame["removed"] if frame is not None else 0.0,
+            "inputs": frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
             # a cell cuts off what stands behind its last digit
             "override": [round(100 * fixed[place], 1) if place in fixed else math.nan for place in base.index],
             "together": [round(100 * joint[place], 1) if place in joint else math.nan for place in base.index],
@@ -121,6 +121,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
         }
     )
+    return show.in_percent(found, "removed", "inputs")
 
 
 def _change(before: tuple[int, ...], after: tuple[int, ...]) -> str:

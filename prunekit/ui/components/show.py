@@ -44,8 +44,8 @@ def text_column(title: str, texts: pd.Series, most: int = 290, **options: Any) -
 
 
 def in_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return a table with shares, 0..1, in percent."""
-    return frame.assign(**{name: 100 * frame[name] for name in names})
+    """Return a table with shares, 0..1, in percent, rounded as sentences round them: a browser rounds 31.25 up."""
+    return frame.assign(**{name: (100 * frame[name]).round(1) for name in names})
 
 
 TAGS = {

@@ -49,10 +49,11 @@ def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     judged = next((row.accuracy for row in rows if row.accuracy), None)
     on = ""
     if judged is not None:
-        on = f" {judged.metric.title} on {judged.n:,} test {judged.units}, with fewer bits in the runtime itself."
+        on = f" {judged.metric.title} on {judged.n:,} test {judged.units}, of rows with fewer bits in the runtime itself."
     st.caption(
         "Memory is the most that a process of its own needed for inference: weights, activations and the runtime's own. "
-        f"Opens: the file that the runtime loads.{on} In its runtime: as fast as {rows[0].name} there. By MACs: those of non-zero weights. "
+        f"Opens: the file that the runtime loads.{on} In its runtime: as fast as {rows[0].name} there. A ratio is the median of those "
+        "of single rounds: on a busy machine it is not that of the medians. By MACs: those of non-zero weights. "
         f"{energy}"
     )
 
@@ -78,7 +79,7 @@ def time_table(rows: list[CandidateLatency]) -> pd.DataFrame:
 def cost_table(rows: list[CandidateLatency]) -> pd.DataFrame:
     """Return what each row is worth and takes, as people read it; without what none of them has."""
     found = []
-    quality = next((row.accuracy.metric.phrase for row in rows if row.accuracy), "accuracy")
+    quality = next((f"{row.accuracy.metric.phrase}, n = {row.accuracy.n:,}" for row in rows if row.accuracy), "accuracy")
     for row in rows:
         told = f"{row.accuracy.text()} ({row.accuracy.interval() or 'no interval'})" if row.accuracy else "–"
         found.append(

@@ -21,6 +21,8 @@ from prunekit.ui.state.settings import Settings
 MOST_OVERLAID = 6
 KINDS = {"NonDynamicallyQuantizableLinear": "Linear", "MultiheadAttention": "Attention"}
 MOST_MULTIPLES = 40
+NOUGHT = 1e-6
+"""Share of the strongest norm below which one is as good as zero: weight decay leaves such rows of a table that nothing looks up."""
 
 
 def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
@@ -198,13 +200,12 @@ def _norms_caption(frame: pd.DataFrame) -> str:
     """Say how many filters, outputs or rows are weak, and whether there is a knee."""
     name, unit = str(frame["layer"].iloc[0]), str(frame["unit"].iloc[0])
     values = frame.loc[frame["layer"] == name, "norm"]
-    weak, spread = int((values < 0.5).sum()), float(values.max() / max(values.min(), 1e-12))
+    weak, strongest, weakest = int((values < 0.5).sum()), float(values.max()), float(values.min())
+    zero = not weakest > NOUGHT * strongest
     verdict = (
         f"no {unit} is much weaker than the rest"
         if not weak
-        else f"{weak} of {len(values)} {unit}s {'has' if weak == 1 else 'have'} less than half the mean norm"
+        else f"{weak:,} of {len(values):,} {unit}s {'has' if weak == 1 else 'have'} less than half the mean norm"
     )
-    return (
-        f"L1 norms of whole {unit}s. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
-        f"knee shows where {unit}s can go."
-    )
+    spread = "the weakest is as good as zero" if zero else f"the strongest is {strongest / weakest:.3g} times the weakest"
+    return f"L1 norms of whole {unit}s. In **{name}** {verdict}; {spread}. A knee shows where {unit}s can go."

@@ -34,15 +34,10 @@ def section(now: Settings, loaded: Loaded, view: View) -> None:
     rows = zip(view.frame.index, view.frame["name"], view.frame["before"], view.frame["ticked"], strict=True)
     names = {place: f"{name} · {shape(before)}" + ("" if ticked else " · not ticked") for place, name, before, ticked in rows}
     st.selectbox(
-        "Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed", on_change=_look, args=("pick_pixels",),
-        **session.mirror("pick_pixels", shown(now, view), list(names)),
+        "Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed",
+        **session.bind("focus", start=list(names), show=lambda _: shown(now, view), place="_pixels"),
     )  # fmt: skip
     st.fragment(_body, key="pixels_body")(loaded, view, loaded.every[shown(now, view)])
-
-
-def _look(key: str) -> None:
-    """Carry the picked layer into the settings: the cut above shows it too."""
-    session.change(focus=int(st.session_state[key]))
 
 
 def shown(now: Settings, view: View) -> int:

@@ -221,7 +221,7 @@ def _curves(job: Job, request: dict[str, Any], task: Task) -> None:
         return
     frame = epoch_frame(epochs)
     dense = next((s.accuracy.value for s in stages if s.name == "dense"), None)
-    best = _best(epochs) if not job.active else None
+    best = _best(epochs) if job.state == "done" else None
     last = epochs[-1]
     note = f"Epoch {last.number}: training loss {last.loss:.3f}"
     note += f", validation {last.validation.metric.phrase} {last.validation.text()}." if last.validation is not None else "."

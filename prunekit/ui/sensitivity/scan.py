@@ -133,8 +133,12 @@ def button(name: str, request: SensitivityRequest, so_far: Sensitivity | None) -
         words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=_start,
         args=(request, f"Sensitivity of {name}, {MODES[request.spec.mode].lower()}"),
     )  # fmt: skip
-    if not (busy or done) and so_far is not None and so_far.done:
-        st.caption("What is shown was measured as far as another allowed loss needs it: **Measure** goes on where this one is open.")
+    if not (busy or done) and so_far is not None:
+        st.caption(
+            "What is shown was measured as far as another allowed loss needs it: **Measure** goes on where this one is open."
+            if so_far.done
+            else "What was measured so far is kept: **Measure** goes on from there."
+        )
 
 
 def live(now: Settings, request: SensitivityRequest, task: Task) -> bool:

@@ -74,6 +74,15 @@ def _loader(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
 use_loader(_loader)
 
 
+KEPT = {
+    "sensitivity": "What was measured is kept: asked again, it goes on from there.",
+    "repeats": "The points that were measured are kept: asked again, it goes on from there.",
+    "furthest": "What was measured on the way is kept: asked again, it goes on from there.",
+    "search": "Every trial is kept: asked again, it goes on from there.",
+    "recover": "Steps that have their figures are kept. Fine-tuning keeps weights only at its end: asked again, it begins anew.",
+    "train": "No weights are kept before the end: asked again, it begins anew.",
+}
+"""What of a cancelled job of some kind is there when it is asked for again."""
 QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: about a second
 
 
@@ -178,7 +187,7 @@ def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
         elif job.state == "failed":
             st.error(show.failed(job), icon=":material/error:")
         elif job.state == "cancelled":
-            st.caption(f"Cancelled: {job.title}.")
+            st.caption(f"Cancelled: {show.plain(job.title)}. {KEPT.get(job.kind, '')}")
 
 
 def _live(key: str, draw: Callable[[Job], None] | None) -> None:

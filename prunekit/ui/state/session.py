@@ -102,16 +102,17 @@ def same(value: Any) -> Any:
 
 def bind(
     field: str, *, start: str | Sequence[Any] = "value", show: Callable[[Any], Any] = same, take: Callable[[Any], Any] = same,
-    then: Callable[[Any], None] | None = None,
+    then: Callable[[Any], None] | None = None, place: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Return the arguments that tie a widget to a setting: ``st.slider("Seed", **bind("seed"))``.
 
-    The settings are the truth and the widget mirrors them, see :func:`mirror`.
+    The settings are the truth and the widget mirrors them, see :func:`mirror`. A second widget of a setting on a page has a ``place``.
 
     ``key``, ``on_change``, ``args`` and what it starts with.
     """
-    key = f"pick_{table(Settings)[field].address}"
-    return {**mirror(key, show(getattr(settings(), field)), start), "on_change": _take, "args": (field, key, take, then)}
+    key = f"pick_{table(Settings)[field].address}{place}"
+    offered = None if isinstance(start, str) else tuple(start)
+    return {**mirror(key, show(getattr(settings(), field)), start), "on_change": _take, "args": (field, key, take, then, offered)}
 
 
 def mirror(key: str, value: Any, start: str | Sequence[Any] = "value") -> dict[str, Any]:
@@ -131,10 +132,13 @@ def mirror(key: str, value: Any, start: str | Sequence[Any] = "value") -> dict[s
     return {"key": key, "index": None if value is None else list(start).index(value)}
 
 
-def _take(field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None) -> None:
-    """Carry a widget's new value into the settings."""
+def _take(field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None, offered: tuple[Any, ...] | None) -> None:
+    """Carry a widget's new value into the settings.
+
+    A browser names a choice by its label. Where labels have changed since, it comes back as a label that nothing offers: nobody chose.
+    """
     value = st.session_state.get(key)
-    if value is None:
+    if value is None or (offered is not None and value not in offered):
         return
     if then is not None:
         then(take(value))
