@@ -116,4 +116,4 @@ def test_latency_times_a_model_that_gives_no_class_scores(segmenter):
 def test_outputs_that_are_the_same_to_the_bit_are_not_said_to_be_within_nothing():
     scores = torch.eye(3)
     assert check(RUNTIMES["onnxruntime"], scores, scores.clone()).sentence == "the same as eager, to the bit"
-    assert check(RUNTIMES["onnxruntime"], scores, scores + 1e-6).sentence.startswith("within 1.0e-06 of eager")
+    assert check(RUNTIMES["onnxruntime"], scores, scores + 1e-6).sentence.startswith("within 1.0e-6 of eager")
