@@ -144,7 +144,7 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
     table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity", "lost"], sort=True).reindex(layers)
     height = 74 + len(layers) * max(19, min(44, 420 // max(len(layers), 1)))
     titles = [f"{capital(lost_of(metric))}, by the share that was asked for", "Parameters", "MACs"]
-    fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.02, subplot_titles=titles)
+    fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.045, subplot_titles=titles)
     fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 28, "l": 8, "r": 8, "b": 8}, bargap=0.25)
     fig.add_trace(_cells(table, dense, metric, dark), row=1, col=1)
     known = costs.set_index("layer").reindex(layers)

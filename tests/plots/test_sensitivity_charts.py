@@ -53,6 +53,7 @@ def test_a_fragile_layer_has_a_colour_of_its_own_and_a_target_a_mark():
 def test_the_map_holds_what_is_lost_and_what_it_costs_on_the_same_rows():
     layers = ["late", "early", "middle"]
     fig = plots.sensitivity_map(points(layers), costs(layers), dense=0.9)
+    assert fig.layout.xaxis3.domain[0] - fig.layout.xaxis2.domain[1] > 0.04, "400k of one axis does not run into 0 of the next"
     cells, params, macs = fig.data
     assert list(cells.y) == list(params.y) == list(macs.y) == layers
     assert np.allclose(cells.z, [[s * 0.1 * i for s in (0.1, 0.5, 0.9)] for i in range(3)])

@@ -156,7 +156,8 @@ def button(lines: list[Line]) -> None:
         args=(lines,),
         width="stretch",
     )
-    if begun := sum(len(line.points()) for line in lines if not (line.complete or line.busy)):
+    open_ = [line for line in lines if not (line.complete or line.busy)]
+    if begun := sum(point.requested > 0 for line in open_ for point in line.points()):  # the dense model belongs to no setting
         st.caption(
             f"{plural(begun, 'point')} of what is not complete {'is' if begun == 1 else 'are'} kept: **Measure** goes on from there."
         )
