@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui.components import block_table, head_strips, layer_table, save_button, setting_controls, show
-from prunekit.ui.prune import PAGE, cautions, costs, downloads, kept_units, one_sample, pictures, table_rows, weight_map
+from prunekit.ui.prune import PAGE, cautions, costs, downloads, embedding_rows, kept_units, one_sample, pictures, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -20,7 +20,7 @@ with st.container(border=True):
             with st.container(horizontal=True, gap="large"):
                 setting_controls.pills(now, loaded)
                 block_table.slider(now, loaded)
-            table_rows.controls(now, loaded)
+            embedding_rows.controls(now, loaded)
     setting_controls.choices()
 
 view = spec = data = None
@@ -54,7 +54,7 @@ if view is not None:
     pictures.pictures(now, loaded, view)
     if not view.rows_alone:  # else they are drawn above, in place of channels that all stay
         with show.slot():
-            table_rows.section(view)
+            embedding_rows.section(view)
         weight_map.section(now, loaded, view)
     with show.slot():
         head_strips.of_cut(loaded, view)

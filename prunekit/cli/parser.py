@@ -177,7 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
     smallest = "Find the smallest or fastest model whose quality holds; every trial is kept as a run, and a search goes on where it was."
-    _search(_command(commands, "search", "sweep", smallest))
+    _search(_command(commands, "search", "search", smallest))
     turns = "Time the dense, the masked and the smaller model in turns on this machine; compare them within each runtime, too."
     _latency(_command(commands, "latency", "latency", turns))
     runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))

@@ -126,6 +126,10 @@ class Criterion:
     by_sample : bool
         Whether channels are scored on each sample by itself, ``[channels, samples]``: coupled channels are added up within a sample, and
         the mean over samples is that of absolute values.
+    by_size : bool
+        Whether scores of single weights rank those of one layer by their magnitude, as the histogram of a cut takes for granted.
+    size_at : callable, optional
+        Of a criterion ``by_size`` the magnitude behind a score; None where that depends on the layer.
     only : str
         Where it scores either weights or channels, why not the others.
     order : int
@@ -146,5 +150,7 @@ class Criterion:
     updates: bool = False
     comparable: bool = False
     by_sample: bool = False
+    by_size: bool = False
+    size_at: Callable[[float], float] | None = None
     only: str = ""
     order: int = 1000

@@ -26,7 +26,7 @@ from prunekit.models.cost import Counts, count
 from prunekit.pruning.api import prune
 from prunekit.tasks.resolver import resolve
 
-Request = SweepRequest | AccuracyRequest
+QualityRequest = SweepRequest | AccuracyRequest
 Place = tuple[str, int, float]
 RECOVERING = 0.9  # share of a point's progress that recovery takes; the rest is measuring
 
@@ -53,7 +53,7 @@ class Keeper:
 class Experiment:
     """One dense model, measured on one part of the data, pruned in any way."""
 
-    def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper) -> None:
+    def __init__(self, request: QualityRequest, model: nn.Module, data: Any, keeper: Keeper) -> None:
         if request.data is None or data is None:
             raise DataError(f"there are no data to measure {request.model.name} on: name some")
         self.model_id, self.data_id, self.split = for_task(request.model, model, data), request.data, request.split

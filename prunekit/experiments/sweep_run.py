@@ -17,7 +17,7 @@ from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
 from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.cluster.worker import Call, measure_point
-from prunekit.experiments.experiment import Experiment, Keeper, Request, point_of
+from prunekit.experiments.experiment import Experiment, Keeper, QualityRequest, point_of
 from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sources import load
@@ -222,7 +222,7 @@ def measure_one(
     return experiment.point(request.spec, request.recovery, None, progress)
 
 
-def _experiment(request: Request, keeper: Keeper, model: nn.Module | None, data: Any) -> Experiment:
+def _experiment(request: QualityRequest, keeper: Keeper, model: nn.Module | None, data: Any) -> Experiment:
     """Load what a request names, unless it is there."""
     if model is None or data is None:
         model, data = load(request.model, request.data)

@@ -50,5 +50,6 @@ LAMP = Criterion(
     weight=lamp,
     channel=channel_lamp,
     comparable=True,
+    by_size=True,
     order=40,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from prunekit.criteria.criterion import Criterion, each_layer, each_weight
@@ -42,6 +43,8 @@ L1 = Criterion(
     advice="Start here: it needs no data, takes no time, and does well on trained networks while not too much is removed.",
     weight=l1,
     channel=channel_l1,
+    by_size=True,
+    size_at=float,
     block="mean by root",  # a filter's L1 norm grows with its size n at initialisation as the root of n
     order=10,
 )
@@ -53,5 +56,7 @@ L2 = Criterion(
     advice="For single weights the same order as L1; for channels it favours filters with a few large weights.",
     weight=l2,
     channel=channel_l2,
+    by_size=True,
+    size_at=math.sqrt,
     order=20,
 )

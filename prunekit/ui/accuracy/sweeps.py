@@ -28,7 +28,7 @@ from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import metric_controls, setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.prune import table_rows
+from prunekit.ui.prune import embedding_rows
 from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -177,7 +177,7 @@ def choose(now: Settings, loaded: Loaded) -> None:
                     help="Take this setting away",
                 )  # fmt: skip
     with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
-        new = _new(now, bool(table_rows.open_tables(loaded.source)))
+        new = _new(now, bool(embedding_rows.open_tables(loaded.source)))
         st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))
     mine = _mine(now)
     if mine not in curves_of(now):

@@ -23,7 +23,6 @@ from prunekit.ui.shared.model_cache import Source
 FINE = 8192
 BARS = 96
 COVER = 0.996  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
-BY_SIZE = ("l1", "l2", "lamp")  # criteria that rank the weights of one layer by their magnitude
 
 Ints = NDArray[np.int32]
 
@@ -142,7 +141,7 @@ def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, .
 
 def _by_size(view: View) -> bool:
     """Return whether the weights of one layer go in the order of their magnitude."""
-    return view.spec.mode == "unstructured" and view.spec.criterion in BY_SIZE
+    return view.spec.mode == "unstructured" and CRITERIA[view.spec.criterion].by_size
 
 
 def _outward(counts: Ints) -> NDArray[np.int64]:
@@ -170,9 +169,10 @@ def _line(view: View, name: str, found: Fine, gone: int) -> float | None:
     """Return the magnitude below which the weights of one layer go; None where there is no such line."""
     if not _by_size(view):
         return None
-    if view.spec.criterion == "lamp":  # its scores are no magnitudes, but have their order
+    size_at = CRITERIA[view.spec.criterion].size_at
+    if size_at is None:  # as LAMP: its scores tell no magnitude by themselves, but have the order of magnitudes
         place = int(np.searchsorted(_outward(found.counts[name]), gone))
         return float(found.edges[FINE // 2 + 1 + place]) if gone else None
     rule = view.cut[name] if not isinstance(view.cut, Plan) else None
     score = max(float(rule.threshold), 0.0) if isinstance(rule, LayerCut) else 0.0
-    return (math.sqrt(score) if view.spec.criterion == "l2" else score) or None
+    return size_at(score) or None

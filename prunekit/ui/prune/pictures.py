@@ -17,7 +17,7 @@ from prunekit.plots.weight_histograms import cut
 from prunekit.pruning.result import UNITS
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
-from prunekit.ui.prune import one_layer, table_rows
+from prunekit.ui.prune import embedding_rows, one_layer
 from prunekit.ui.shared import baseline, cuts, data_cache, measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
@@ -143,7 +143,7 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
         st.caption(one_layer.layers_caption(view.frame, view.what))
     with right:
         if view.rows_alone:
-            table_rows.section(view)
+            embedding_rows.section(view)
         else:
             _focus(now, loaded, view)
 
@@ -206,7 +206,7 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
         return f"A random choice takes about the same share of small and of large weights: {gone:,} of {everything:,} {what}."
     if not gone:
         return "Nothing is removed at this setting."
-    if view.spec.criterion not in weight_bins.BY_SIZE:
+    if not CRITERIA[view.spec.criterion].by_size:
         return (
             f"{CRITERIA[view.spec.criterion].title} looks at more than the size of a weight, so large ones may go and small ones stay: "
             f"{gone:,} of {everything:,} weights {what} are removed."
