@@ -237,3 +237,9 @@ def test_what_a_cancelled_job_keeps_is_said_and_it_goes_on_from_there(tab):
     board().drop(job.key)  # as a new server: the store alone knows
     again = tab("accuracy", **one.address)
     assert f"{seen} points" in again.text and "goes on from there" in again.text
+
+
+def test_a_curve_of_a_model_without_batchnorm_is_fine_tuned_alone(tab):
+    one = tab("accuracy", model="digits_mlp", curves="unstructured-l1-global-f1", evaluations="3", limit="100")
+    measured(one, "measure_curves")
+    assert not one.app.error

@@ -29,6 +29,7 @@ from prunekit.ui.classroom import rules
 from prunekit.ui.components import metric_controls, setting_controls, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.prune import embedding_rows
+from prunekit.ui.recover import options
 from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -107,9 +108,9 @@ def _mine(now: Settings) -> Curve:
     return now.curve() if now.mode in DRAWN else now.curve(mode="unstructured")
 
 
-def label(now: Settings, curve: Curve) -> str:
+def label(now: Settings, loaded: Loaded, curve: Curve) -> str:
     """Return what a curve is called."""
-    after = now.recovery(curve.recovery).title() if curve.recovery else ""
+    after = options.recovery_of(now, loaded, curve.recovery).title() if curve.recovery else ""
     if curve.rows:
         return f"Rows of tables by {ROWS.titles[now.row_criterion].lower()}" + (f", {after}" if after else "")
     own = ", the layers of Prune without their targets" if now.targets else ", as on Prune"
@@ -128,10 +129,10 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
         over, spec = TABLE_ROWS if curve.rows else SPARSITY, free.spec(loaded.every, curve)
         spec = replace(spec, row_criterion=now.row_criterion) if curve.rows else spec
         request = SweepRequest(
-            model, of_data, spec, now.recovery(curve.recovery), split, images, None, now.evaluations, over
+            model, of_data, spec, options.recovery_of(now, loaded, curve.recovery), split, images, None, now.evaluations, over
         )  # fmt: skip
         random = curve.criterion in SEEDED or request.recovery.epochs > 0
-        found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
+        found.append(Line(curve, label(now, loaded, curve), request, now.repeats if random else 1, weights, hashed))
     return found
 
 
@@ -169,7 +170,8 @@ def choose(now: Settings, loaded: Loaded) -> None:
     for place, curve in enumerate(curves_of(now)):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall"):
             st.html(
-                f'<span style="color:{run_colour(place, show.dark())}" aria-hidden="true">●</span> {label(now, curve)}', width="stretch"
+                f'<span style="color:{run_colour(place, show.dark())}" aria-hidden="true">●</span> {label(now, loaded, curve)}',
+                width="stretch",
             )
             if now.curves:
                 st.button(

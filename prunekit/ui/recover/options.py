@@ -92,10 +92,10 @@ def has_norms(loaded: Loaded) -> bool:
     return bool(norms_left(loaded.model))
 
 
-def recovery_of(now: Settings, loaded: Loaded) -> Recovery:
+def recovery_of(now: Settings, loaded: Loaded, code: str = "p") -> Recovery:
     """Return what follows the cut; what is not there is not recalibrated."""
-    whole = now.recovery()
-    return whole if has_norms(loaded) else replace(whole, recalibrate=False)
+    whole = now.recovery(code)
+    return whole if has_norms(loaded) or (not whole.epochs and code != "p") else replace(whole, recalibrate=False)
 
 
 def problem(now: Settings, loaded: Loaded) -> str:
