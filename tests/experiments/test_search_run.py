@@ -16,8 +16,9 @@ from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.load_run import open_run
-from prunekit.experiments.search import objective
+from prunekit.experiments.search import objective, space
 from prunekit.experiments.search.objective import FEW
+from prunekit.experiments.search.race import Look
 from prunekit.experiments.search.request import SearchRequest
 from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import Space, further
@@ -140,3 +141,17 @@ def test_further_removes_more_and_stays_below_everything():
 def test_what_cannot_be_asked_is_refused(wrong):
     with pytest.raises(SpecError):
         replace(ASKED, **wrong)
+
+
+@pytest.mark.parametrize("own", [24, 0])
+def test_a_look_further_than_was_measured_goes_as_far_as_that(kept, mlp, data, monkeypatch, own):
+    monkeypatch.setattr(space, "OWN", own)
+    plain = PruneSpec(mode="structured", criterion="l2", sparsity=0.0)
+    found = sense(SensitivityRequest(ASKED.model, ASKED.data, plain, "validation", 4 * FEW), kept, model=mlp, data=data)
+    choices = Space(mlp, tuple(data.validation[0][0].shape), data, "params", 0, {"structured": found}, 0.05)
+    sizes = []
+    for size in (0.5, 0.1, 0.002):
+        drawn = choices.looked("structured", Look("measured", "l2", "sgd", 0, size))
+        spec, _ = choices.setting(choices.suggest(FixedTrial(drawn)))
+        sizes.append(prune(mlp, spec, data).after.params)
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0]

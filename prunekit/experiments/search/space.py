@@ -111,12 +111,15 @@ class Space:
             return p | scope | plain
         found = self.curves[mode]
         goal: dict[str, Any] = {self._save: min(1 - look.size, MOST)}
-        told = suggest(found, totals=self._totals, counter=self._counter(mode), **goal)
+        try:
+            told = suggest(found, totals=self._totals, counter=self._counter(mode), **goal)
+            shares, price = told.overrides, told.drop / (self.allowed or 0.001)
+        except PrunekitError:  # further than was measured: as far as that
+            shares, price = {layer.name: layer.points[-1].sparsity for layer in found.layers if layer.points}, PRICES[1]
         if len(found.layers) <= OWN:
-            own = {f"{mode} {layer.name}": min(told.overrides.get(layer.name, 0.0), MOST) for layer in found.layers}
+            own = {f"{mode} {layer.name}": min(shares.get(layer.name, 0.0), MOST) for layer in found.layers}
             return p | {f"{mode} shares": "own", **own}
-        price = float(np.clip(told.drop / (self.allowed or 0.001), *PRICES))
-        return p | {f"{mode} shares": "measured", f"{mode} price": price}
+        return p | {f"{mode} shares": "measured", f"{mode} price": float(np.clip(price, *PRICES))}
 
     @cached_property
     def start(self) -> list[Parameters]:
