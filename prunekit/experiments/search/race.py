@@ -10,7 +10,7 @@ from prunekit.experiments.search.request import Trial
 
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
-DEAR = 1 / 12  # another way is looked at while that takes at most so much of the time that is left; all epochs, while they fit in
+DEAR = 1 / 12  # the first other look of a round may take so much of the time that is left, each further one half of that
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Race:
                 return None if best in seen else best
             looks, seconds = others(best), first.seconds
             new = [look for look in looks if look not in seen]
-            if new and seconds <= left * DEAR:
+            if new and seconds <= left * (DEAR if sum(look in seen for look in looks) == 1 else DEAR / 2):
                 return new[0]
             if any(seen.get(look, first) is None for look in looks):
                 return None
