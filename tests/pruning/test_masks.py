@@ -181,7 +181,9 @@ def test_what_is_zero_already_always_goes_and_counts(net, amount, criterion):
         asked, counts = round(spec.sparsity * sum(sizes.values())), gone(masks)
         shares = {name: round(spec.sparsity * size) for name, size in sizes.items()}
         unbound = asked >= sum(zeros.values()) and all(shares[name] >= zeros[name] for name in sizes)
-        assert sum(counts.values()) == (sum(shares.values()) if spec.scope == "uniform" and unbound else max(asked, sum(zeros.values())))
+        assert sum(counts.values()) == (
+            sum(shares.values()) if spec.scope in ("uniform", "row") and unbound else max(asked, sum(zeros.values()))
+        )
 
 
 @given(layers(zeros=True), fractions, st.sampled_from(DATA_FREE))
