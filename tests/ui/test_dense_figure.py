@@ -54,9 +54,9 @@ def test_one_on_fewer_samples_says_so_until_it_is_measured_on_all(tab, own, no_c
     one = tab("latency", model="sums.py:net", images=30)
     one.click("measure_latency").wait(quiet).go("latency")
     assert "(n = 30)" in one.text and "not measured" not in one.text
-    told = one.table("R²")
+    told = one.table("R², n = 30")
     board().forget_all()
-    assert tab("latency", model="sums.py:net", images=30).table("R²").equals(told), "the page reads a kept report of any task"
+    assert tab("latency", model="sums.py:net", images=30).table("R², n = 30").equals(told), "the page reads a kept report of any task"
     one.go("start").click("measure_baseline").wait(quiet).go("start")  # drawn anew: the job may be over before the page is
     assert "(n = 60)" in one.text and one.metric("R²").delta.endswith("n = 60")
     assert not [button for button in one.app.button if button.key == "measure_baseline"]
