@@ -103,7 +103,9 @@ def _against_eager(row: CandidateLatency) -> str:
     if row.check is None or row.check.error is None or row.runtime == "eager":
         return "–"
     alike = RUNTIMES[row.runtime].precision != "float32" and row.check.agreement is not None
-    return f"same class, {percent(row.check.agreement or 0.0)}" if alike else f"within {error(row.check.error)}"
+    if alike:
+        return f"same class, {percent(row.check.agreement or 0.0)}"
+    return f"within {error(row.check.error)}" if row.check.error else "to the bit"
 
 
 def grid(report: LatencyReport) -> None:
