@@ -177,11 +177,11 @@ def _raced(study: Any, space: Space, left: float) -> tuple[str, Look] | None:
 def follow_up(study: Any, trial: Any, found: Trial, best: Trial | None, most_epochs: int) -> None:
     """Have a look further on from a new best; where a smaller one fell, tune it longer; where such a look fell, go half the way."""
     told: Parameters = {name: value for name, value in trial.user_attrs.items() if name in FOLLOWED}
-    if "look" in told:  # the race goes on by itself
-        if found.state == "holds" and trial.params.get("int8") is False:
-            study.enqueue_trial({**trial.params, "int8": True})  # the model is at hand
-        return
     smaller = found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
+    if found.state == "holds" and (smaller or "look" in told) and trial.params.get("int8") is False:
+        study.enqueue_trial({**trial.params, "int8": True}, skip_if_exists=True)  # the model is at hand
+    if "look" in told:  # the race goes on by itself
+        return
     if found.state == "holds" and smaller:
         base, step = dict(trial.params), float(told.get("step", STEP))
     elif found.state == "falls" and smaller and 0 < trial.params.get("epochs", 0) < most_epochs:
