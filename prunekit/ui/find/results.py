@@ -194,7 +194,7 @@ def _columns(found: Found, frame: pd.DataFrame) -> dict[str, Any]:
         "value": column.NumberColumn(f"{metric.title}{unit}", format=form, width=78),
         "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g", width=148),
         "n": None if alike_n else column.NumberColumn("n", format="localized", width=50, help=FEWER),
-        "setting": show.text_column("Setting", frame["setting"], 300 if alike_n else 245),
+        "setting": show.text_column("Setting", frame["setting"], 286 if alike_n else 231),
         **{name: show.hidden_count(UNITS[name]) for name in ("params", "macs", "bytes")},
         **dict.fromkeys(("seconds", "run")),
     }
