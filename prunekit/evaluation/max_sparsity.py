@@ -184,5 +184,5 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float, advice: str =
         return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {within}.")
     if holds:
         return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {within}.")
-    beyond = "clearly more" if away.low > allowed else "a little more"
-    return Confirmation(drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {within}. {advice}.")
+    beyond = f"clearly more than {within}" if away.low > allowed else f"more than {within}, though not clearly"
+    return Confirmation(drop, False, False, f"Not confirmed: {measured}; that is {beyond}. {advice}.")

@@ -134,7 +134,7 @@ def test_the_test_images_confirm_or_do_not() -> None:
     worse = confirm(*pruned(0.7, 5000), 0.01)
     assert not worse.holds
     assert "clearly more" in worse.sentence
-    assert "a little more" in confirm(*pruned(0.888, 500), 0.01).sentence
+    assert "more than 1 point, though not clearly" in confirm(*pruned(0.888, 500), 0.01).sentence
     better = confirm(*pruned(0.92, 5000), 0.01)
     assert better.confident
     assert "2.0 points gained" in better.sentence
