@@ -140,8 +140,6 @@ class Space:
             begun += [{**joint, f"{mode} sparsity": s, **short} for s in (0.7, 0.85)]
             begun += [{**joint, f"{mode} sparsity": 0.7, **short, "depth": DEPTHS[1]}] if "depth" in plain else []
             begun += [{**joint, f"{mode} sparsity": 0.6, "epochs": 0}]
-        # beside every fine-tuned one the same in int8, right behind it: the model is at hand
-        begun = [one for each in begun for one in ([each, {**each, "int8": True}] if "int8" in each and each["epochs"] else [each])]
         return list({tuple(each.items()): each for each in begun}.values())
 
     def near(self, drawn: Mapping[str, Any], spec: PruneSpec, noise: np.random.Generator) -> Parameters | None:
@@ -150,9 +148,13 @@ class Space:
         found = self.curves.get(mode)
         if found is None or len(found.layers) > OWN:
             return None
-        ways = {"own": lambda: {g.name: drawn[f"{mode} {g.name}"] for g in found.layers}}
-        ways["measured"] = lambda: self._bought(found, mode, drawn[f"{mode} price"])
-        shares = ways.get(drawn[f"{mode} shares"], lambda: self._shares(found, spec))()
+        shares: dict[str, float] | None
+        if drawn[f"{mode} shares"] == "own":
+            shares = {group.name: drawn[f"{mode} {group.name}"] for group in found.layers}
+        elif drawn[f"{mode} shares"] == "measured":
+            shares = self._bought(found, mode, drawn[f"{mode} price"])
+        else:
+            shares = self._shares(found, spec)
         if shares is None:
             return None
         moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))

@@ -147,11 +147,8 @@ def propose(study: Any, space: Space, left: float = inf) -> None:
         mode, look = raced
         study.enqueue_trial(space.looked(mode, look), user_attrs={"look": [mode, asdict(look)]})
     elif begun < len(start):
-        plain = {**start[begun], "int8": False}
-        twin = [each for each in start[begun + 1 : begun + 2] if {**each, "int8": False} == plain and each != start[begun]]
-        for each in (start[begun], *twin):  # the same in int8 right behind it: the model is at hand
-            study.enqueue_trial(each)
-        study.set_user_attr("begun", begun + 1 + len(twin))
+        study.enqueue_trial(start[begun])
+        study.set_user_attr("begun", begun + 1)
     elif number % 4 and best is not None:
         drawn = parameters(study, best)
         spec, _ = space.setting(space.suggest(optuna().trial.FixedTrial(drawn)))
@@ -178,7 +175,7 @@ def follow_up(study: Any, trial: Any, found: Trial, best: Trial | None, most_epo
     """Have a look further on from a new best; where a smaller one fell, tune it longer; where such a look fell, go half the way."""
     told: Parameters = {name: value for name, value in trial.user_attrs.items() if name in FOLLOWED}
     smaller = found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
-    if found.state == "holds" and (smaller or "look" in told) and trial.params.get("int8") is False:
+    if found.state == "holds" and trial.params.get("int8") is False:
         study.enqueue_trial({**trial.params, "int8": True}, skip_if_exists=True)  # the model is at hand
     if "look" in told:  # the race goes on by itself
         return
