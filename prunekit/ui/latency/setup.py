@@ -226,9 +226,9 @@ def key_of(now: Settings, loaded: Loaded) -> str:
 def known(now: Settings, loaded: Loaded) -> LatencyMeasurement | None:
     """Return what was measured with this setting, by this server or on this machine before; in a class only by this browser."""
     key, store = key_of(now, loaded), board().store
-    found = measuring.finished(key)
+    found: LatencyMeasurement | None = measuring.finished(key)
     if found is not None or store is None or not rules.submitted_here(key):
-        return found  # type: ignore[no-any-return]
+        return found
     dense = dense_run(measuring.model_of(loaded), measuring.weights_of(now, loaded, tuple(loaded.input_shape))).id
     try:
         return report_of(dense, key, now.runtimes, store)
