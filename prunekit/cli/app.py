@@ -196,7 +196,7 @@ def app(args: argparse.Namespace) -> str:
     home = str(Path(prunekit.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
     environment = {**os.environ, **told, "PYTHONPATH": path}
-    with local_workers(args.workers) as cluster:
+    with local_workers(workers_for(args)) as cluster:
         environment |= cluster
         code = for_a_class(args, environment) if args.classroom else serve(words, environment)
     if code:
@@ -204,19 +204,27 @@ def app(args: argparse.Namespace) -> str:
     return ""
 
 
+def workers_for(args: argparse.Namespace) -> int:
+    """Return how many workers are wanted: a class has one where it can, so that no job takes the turn of thirty visitors."""
+    if args.workers is not None:
+        return int(args.workers)
+    return int(args.classroom and "PRUNEKIT_CLUSTER" not in os.environ and importlib.util.find_spec("distributed") is not None)
+
+
 @contextmanager
-def local_workers(number: int | None) -> Iterator[dict[str, str]]:
+def local_workers(number: int) -> Iterator[dict[str, str]]:
     """Have so many worker processes of one thread each, which only this machine reaches and which go in the end; return their address."""
-    if number is None:
+    if not number:
         yield {}
         return
-    if number < 1:
-        raise PrunekitError(f"--workers must be at least 1; got {number}")
+    if number < 0:
+        raise PrunekitError(f"--workers must be at least 0; got {number}")
     if importlib.util.find_spec("distributed") is None:
         raise PrunekitError("--workers needs the package distributed: pip install 'prunekit[dask]'")
     made: Any = importlib.import_module("distributed").LocalCluster
     one_thread = {"threads_per_worker": 1, "memory_limit": None}
-    with made(n_workers=number, host=ALONE, dashboard_address=None, silence_logs=logging.CRITICAL, **one_thread) as cluster:
+    with made(n_workers=0, host=ALONE, dashboard_address=None, silence_logs=logging.CRITICAL, **one_thread) as cluster:
+        cluster.scale(number)  # the server need not wait for them
         yield {"PRUNEKIT_CLUSTER": cluster.scheduler_address}
 
 

@@ -239,6 +239,7 @@ def _app(parser: argparse.ArgumentParser) -> None:
     listens = "this machine only; with --classroom its address on the network"
     parser.add_argument("--host", metavar="ADDRESS", help=f"address to listen on (default: {listens})")
     about = "let so many processes of this machine, of one thread each, carry out the jobs; they end with the server; docs/cluster.md"
+    about += " (default: 0; 1 for a class where distributed is installed)"
     parser.add_argument("--workers", type=WHOLE, metavar="N", help=about)
     about = "for a class: prints the addresses to give out; no uploads, no deletion, each browser has runs of its own"
     parser.add_argument("--classroom", action="store_true", help=about)

@@ -9,6 +9,7 @@ turn with an empty home, `prunekit app` and all, so that the time to the first p
     python tests/benchmarks/visitors.py --turns 3            # medians of three
     python tests/benchmarks/visitors.py --memory             # and 2,000 moves: memory after 200 and in the end
     python tests/benchmarks/visitors.py --job                # while a fine-tuning of 200 epochs runs as a job
+    python tests/benchmarks/visitors.py --job --workers 1    # and a process of its own carries the job
 """
 
 from __future__ import annotations
@@ -137,14 +138,17 @@ def shares(place: int) -> Iterator[float]:
 class Server:
     """A server of its own, as `prunekit app` starts it, and what it costs."""
 
-    def __init__(self, warm: bool, home: str) -> None:
+    def __init__(self, warm: bool, home: str, workers: int) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.start, self.home = time.perf_counter(), home
         self._log = Path(home, "server.log").open("w+")  # noqa: SIM115 (open as long as the server)
+        self.idle = 0.02 + 0.1 * workers  # seconds of a processor in a second; workers tell the scheduler that they live
+        apart = ["--workers", str(workers)] if workers else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "prunekit", "app", "--port", str(self.port)], cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "prunekit", "app", "--port", str(self.port), *apart],
+            cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PRUNEKIT_HOME": str(Path(home, "runs")), WARM: "1" if warm else "0"},
         )  # fmt: skip
 
@@ -167,7 +171,7 @@ class Server:
         done, since = self.cpu(), time.perf_counter()
         while time.perf_counter() - since < QUIET_S:
             await asyncio.sleep(0.1)
-            if self.cpu() > done + 0.02:
+            if self.cpu() > done + self.idle:
                 done, since = self.cpu(), time.perf_counter()
         return since - self.start
 
@@ -204,10 +208,10 @@ class Server:
 
 
 @contextmanager
-def served(warm: bool) -> Iterator[Server]:
+def served(warm: bool, workers: int) -> Iterator[Server]:
     """Have a server with an empty home."""
     with tempfile.TemporaryDirectory(prefix="visitors-", ignore_cleanup_errors=True) as home:
-        server = Server(warm, home)
+        server = Server(warm, home, workers)
         try:
             yield server
         finally:
@@ -221,7 +225,7 @@ async def alone(server: Server, moves: int) -> list[float]:
         return [await visitor.move(share) for share in itertools.islice(shares(0), moves)]
 
 
-async def together(server: Server, moves: int) -> tuple[list[float], list[float]]:
+async def together(server: Server, moves: int, pause: float) -> tuple[list[float], list[float]]:
     """Let a class arrive at once, then move with pauses; return both their times."""
 
     async def one(place: int) -> tuple[float, list[float]]:
@@ -230,11 +234,11 @@ async def together(server: Server, moves: int) -> tuple[list[float], list[float]
             arrived.append(place)
             while len(arrived) < CLASS:
                 await asyncio.sleep(0.05)
-            await asyncio.sleep(PAUSE_S * place / CLASS)
+            await asyncio.sleep(pause * place / CLASS)
             times = []
             for share in itertools.islice(shares(place), moves):
                 times.append(await visitor.move(share))
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(pause)
             return opened, times
 
     arrived: list[int] = []
@@ -275,10 +279,10 @@ async def working(server: Server, job: bool) -> AsyncIterator[None]:
         assert other.progress, "the job is over: give it more epochs"
 
 
-async def turn(warm: bool, moves: int, memory: bool, job: bool) -> dict[str, float]:
+async def turn(warm: bool, args: argparse.Namespace) -> dict[str, float]:
     """Start a server, measure, and stop it."""
     found: dict[str, float] = {}
-    with served(warm) as server:
+    with served(warm, args.workers) as server:
         async with server.visitor("") as first:
             await first.open()
             found["first page, from the command (s)"] = time.perf_counter() - server.start
@@ -286,14 +290,14 @@ async def turn(warm: bool, moves: int, memory: bool, job: bool) -> dict[str, flo
         times = (await alone(server, ALONE))[5:]
         found["one visitor: median (s)"], found["one visitor: 95 % (s)"] = statistics.median(times), tail(times)
         before, spent = server.cpu(), time.process_time()
-        async with working(server, job):
-            opened, times = await together(server, moves)
+        async with working(server, args.job):
+            opened, times = await together(server, args.moves, args.pause)
         found["thirty arrive: worst (s)"] = max(opened)
         if times:
             found["thirty move: median (s)"], found["thirty move: 95 % (s)"] = statistics.median(times), tail(times)
             found["thirty move: worst (s)"] = max(times)
             found["processor time, server (s)"], found["processor time, clients (s)"] = server.cpu() - before, time.process_time() - spent
-        if memory:
+        if args.memory:
             found["memory after 200 moves (MB)"], found["memory after 2,000 moves (MB)"] = await watched(server)
     return found
 
@@ -310,11 +314,13 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=10, help="of each of the thirty")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--job", action="store_true")
+    parser.add_argument("--workers", type=int, default=0, help="processes that carry the job; 0: the server itself")
+    parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds between the moves of each of the thirty")
     parser.add_argument("--only", choices=["warm", "cold"])
     args = parser.parse_args()
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for _, name in itertools.product(range(args.turns), [args.only] if args.only else ["cold", "warm"]):
-        for what, value in asyncio.run(turn(name == "warm", args.moves, args.memory, args.job)).items():
+        for what, value in asyncio.run(turn(name == "warm", args)).items():
             found[what][name].append(value)
     for what, by_server in found.items():
         figures = (f"{name} {statistics.median(values):8.3f}" for name, values in by_server.items())

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def launched(monkeypatch):
         return 0
 
     monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(app, "local_workers", lambda number: nullcontext({"workers": str(number)}))
     return started
 
 
@@ -151,6 +153,13 @@ def free():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(("flags", "installed", "number"), [([], True, "1"), ([], False, "0"), (["--workers", "0"], True, "0")])
+def test_a_process_of_its_own_carries_the_jobs_of_a_class(flags, installed, number, launched, monkeypatch):
+    monkeypatch.setattr(app.importlib.util, "find_spec", lambda name: installed or name != "distributed" or None)
+    main(["app", "--classroom", "--host", "127.0.0.1", *flags])
+    assert launched[0][1]["workers"] == number
 
 
 @pytest.mark.slow
