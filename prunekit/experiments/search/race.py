@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, log, sqrt
 
 from prunekit.experiments.search.request import Trial
 
@@ -37,14 +37,12 @@ class Race:
     ways: Sequence[str]
     criteria: Sequence[str]
     optimizers: Sequence[str]
-    short: int  # epochs of a first look
-    long: int  # most epochs
+    epochs: Sequence[int]  # of a first look, and how many more there may be at the edge
 
     def following(self, seen: Seen, left: float = inf) -> Look | None:
         """Return the next look; None where another must end first, or the edge is known. ``left``: seconds."""
-        first_size = FIRST if self.short else FIRST_UNTUNED
-        best = Look(self.ways[0], self.criteria[0], self.optimizers[0], self.short, first_size)
-        seconds = 0.0  # of a short look
+        first_size = FIRST if self.epochs[0] else FIRST_UNTUNED
+        best = Look(self.ways[0], self.criteria[0], self.optimizers[0], self.epochs[0], first_size)
         # what tunes first: while all are far from holding, ways cannot be told apart
         rounds: tuple[Callable[[Look], list[Look]], ...] = (
             lambda look: [replace(look, optimizer=each) for each in self.optimizers],
@@ -56,14 +54,16 @@ class Race:
                 best = replace(best, size=round(smaller, 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
-            looks, seconds = others(best), first.seconds
+            looks = others(best)
             new = [look for look in looks if look not in seen]
-            if new and seconds <= left * (DEAR if sum(look in seen for look in looks) == 1 else DEAR / 2):
+            if new and first.seconds <= left * (DEAR if sum(look in seen for look in looks) == 1 else DEAR / 2):
                 return new[0]
             if any(seen.get(look, first) is None for look in looks):
                 return None
             best = min((look for look in looks if look in seen), key=lambda look: _rank(seen[look]))
-        return self._at_the_edge(seen, best, self.long if seconds * self.long / max(self.short, 1) <= left else self.short)
+        # as long as the time lets it be tuned
+        edges = [self._at_the_edge(seen, best, epochs) for epochs in sorted(self.epochs, reverse=True)]
+        return next((look for look in edges if look is None or _seconds(seen, look) <= left), edges[-1])
 
     def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
         """Return the look that halves what is not known of the best way: between what holds and what fell though tuned as long."""
@@ -79,6 +79,13 @@ class Race:
         look = replace(best, epochs=epochs, size=size)
         known = size >= held or (fell and held / fell < EDGE)
         return None if known or look in seen or any(seen[each] is None for each in tuned) else look
+
+
+def _seconds(seen: Seen, look: Look) -> float:
+    """Estimate what a look takes by the one that is nearest in size."""
+    known = [(each, trial.seconds) for each, trial in seen.items() if trial is not None]
+    near, seconds = min(known, key=lambda one: abs(log(one[0].size / look.size)))
+    return seconds * max(look.epochs, 1) / max(near.epochs, 1)
 
 
 def _holds(seen: Seen, look: Look) -> bool:

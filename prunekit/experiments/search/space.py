@@ -26,7 +26,7 @@ from prunekit.training.batchnorm import norms_left
 CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
 SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
 TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
-SPACE = 4  # its version: a study of another one is another study
+SPACE = 5  # its version: a study of another one is another study
 DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
 OPTIMIZERS = {"sgd": ("sgd", 0.01), "adam": ("adam", 0.001), "sgd, faster": ("sgd", 0.05)}
 MOST, PRICES, OWN = 0.998, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
@@ -46,7 +46,7 @@ class Space:
     ) -> None:  # fmt: skip
         self.model, self.shape, self.data, self.minimise, self.curves, self.seed = model, shape, data, minimise, curves, seed
         self.modes = modes_for(minimise)
-        self.epochs = tuple(dict.fromkeys((0, (epochs + 3) // 4, epochs)))
+        self.epochs = tuple(dict.fromkeys((0, (epochs + 3) // 4, (epochs + 1) // 2, epochs)))
         self.allowed = allowed
         self._counters: dict[str, Any] = {}
         self._joint: dict[PruneSpec, dict[str, float] | None] = {}
@@ -97,7 +97,7 @@ class Space:
         """Return the first looks in a mode."""
         ways = [*SCOPES[mode][:2], *(["measured"] if mode in self.curves else []), *SCOPES[mode][2:]]
         tuned = bool(self.epochs[-1])
-        return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned], self.epochs[-1])
+        return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned:])
 
     def looked(self, mode: str, look: Look) -> Parameters:
         """Return the parameters of a look."""
