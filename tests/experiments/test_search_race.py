@@ -26,7 +26,9 @@ def run(needs, left=float("inf"), failing=""):
         assert look not in seen
         lost = loss(needs(look), look.size)
         state = "holds" if lost <= ALLOWED else "falls"
-        seen[look] = Trial(number, "failed") if look.way == failing else Trial(number, state, cost=look.size, loss=lost, seconds=0.5 * look.epochs)
+        seen[look] = (
+            Trial(number, "failed") if look.way == failing else Trial(number, state, cost=look.size, loss=lost, seconds=0.5 * look.epochs)
+        )
     raise AssertionError("it does not end")
 
 
