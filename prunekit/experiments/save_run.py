@@ -31,7 +31,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
 from prunekit.models.info import guesses, info
-from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.api import sample_shape
 from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
