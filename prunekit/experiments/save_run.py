@@ -22,9 +22,9 @@ from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, for_task, trained_on, weights_of
 from prunekit.experiments.load_run import vouched
+from prunekit.experiments.new_run import course, dense_run, facts, placed, pruned_run
 from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import course, dense_run, facts, placed, pruned_run
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import how, load
 from prunekit.experiments.store import RunStore
