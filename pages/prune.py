@@ -3,7 +3,19 @@
 import streamlit as st
 
 from prunekit.ui.components import block_table, head_strips, layer_table, save_button, setting_controls, show
-from prunekit.ui.prune import PAGE, cautions, costs, downloads, embedding_rows, kept_units, one_sample, pictures, weight_map
+from prunekit.ui.prune import (
+    PAGE,
+    big_numbers,
+    cautions,
+    costs,
+    downloads,
+    embedding_rows,
+    file_sizes,
+    kept_units,
+    one_sample,
+    pictures,
+    weight_map,
+)
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -32,7 +44,7 @@ with show.slot(), show.plain_errors(stop=False), target_scaling.out_of_reach():
     if scores.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
 judged = costs.qualities(now, loaded, spec, data) if spec is not None else None
-pictures.numbers(now, loaded, view, judged)
+big_numbers.numbers(now, loaded, view, judged)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data, judged)
     save_button.button(now, loaded, view, data)
@@ -46,7 +58,7 @@ with show.slot():
         if judged is not None:
             with show.plain_errors(stop=False):
                 costs.verdict(*judged, measuring.task_here(now, loaded))
-        pictures.limits(view)
+        big_numbers.limits(view)
         cautions.section(now, loaded, view)
 with show.slot(), show.plain_errors(stop=False):
     one_sample.section(now, loaded, view, images)
@@ -67,6 +79,6 @@ if view is not None:
         found = costs.known(now, loaded, view)
         left, right = st.columns(2, gap="medium")
         with left:
-            costs.sizes(now, loaded, view, found)
+            file_sizes.sizes(now, loaded, view, found)
         with right:
             costs.proof(now, loaded, view, found)

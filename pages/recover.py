@@ -19,6 +19,6 @@ with show.plain_errors():
     with show.slot():
         options.plan(now, loaded, data, task)
     with show.slot():
-        request = results.buttons(now, loaded, data, task, options.problem(now, loaded))
+        request = options.buttons(now, loaded, data, task, options.problem(now, loaded))
     if request is not None:
         results.results(loaded, request, task)

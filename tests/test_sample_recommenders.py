@@ -20,13 +20,13 @@ from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.tasks import task
 from prunekit.tasks.batches import batches_of
-from prunekit.training.interaction_samples import NAMES, InteractionRecipe, fit_interactions
+from prunekit.training.table_samples import RECOMMENDERS, InteractionRecipe, fit_interactions
 from sample_models import card, in_folder, weights_path
 
 TASK = task("recommendation")
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=RECOMMENDERS)
 def name(request: pytest.FixtureRequest) -> str:
     """Return a sample whose data are here."""
     if request.param.startswith("movielens") and not Path(os.environ.get("PRUNEKIT_DATA", ""), FOLDER).is_dir():
@@ -35,7 +35,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_there_are_two() -> None:
-    assert NAMES == ("clicks_dlrm", "movielens_twotower")
+    assert RECOMMENDERS == ("clicks_dlrm", "movielens_twotower")
 
 
 def test_a_card_is_true(name: str) -> None:

@@ -24,7 +24,7 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.resolver import resolve
 from prunekit.training import samples
-from prunekit.training.table_samples import NAMES, TableRecipe, fit_table
+from prunekit.training.table_samples import OF_ROWS, TableRecipe, fit_table
 from sample_models import card, in_folder, weights_path
 
 DATA = {"diabetes": load_diabetes()}
@@ -48,7 +48,7 @@ def observed(name: str, split: Any) -> Observations:
         return task.observe(task.forward(model, batch), batch)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_ROWS)
 def test_a_card_is_true(name: str) -> None:
     told, data, payload = card(name), DATA[card(name)["data"]], weights_path(name).read_bytes()
     assert told["weights_sha256"] == hashlib.sha256(payload).hexdigest() and told["weights_bytes"] == len(payload)
@@ -66,7 +66,7 @@ def test_a_card_is_true(name: str) -> None:
                 assert found[end] == pytest.approx(kept[end], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_ROWS)
 def test_a_sample_learnt_something_and_is_honest_about_how_much(name: str) -> None:
     data, told = DATA[card(name)["data"]], card(name)["test_metrics"]["r2"]
     seen = observed(name, data.test)
@@ -76,7 +76,7 @@ def test_a_sample_learnt_something_and_is_honest_about_how_much(name: str) -> No
     assert told["value"] > linear.score(data.test.rows.numpy(), data.test.targets.numpy()) - 0.05
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_ROWS)
 def test_training_again_gives_the_same_model_and_it_can_be_traced(name: str) -> None:
     data = DATA[card(name)["data"]]
     again, _ = fit_table(lambda: built(name), data.train.rows, data.train.targets, TableRecipe.of(card(name)))

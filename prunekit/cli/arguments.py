@@ -25,7 +25,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.hugging_face_files import COPIES
 from prunekit.models.info import guesses, info
-from prunekit.models.input_shape import with_side
+from prunekit.models.inputs import with_side
 from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model
 from prunekit.tasks.input_form import form_of_data

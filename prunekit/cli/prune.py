@@ -40,9 +40,9 @@ from prunekit.evaluation.sizes import FORMS, file_bytes, parts, sizes
 from prunekit.experiments.cluster.recovery import recover_at
 from prunekit.experiments.home import FILE, home, store
 from prunekit.experiments.identity import weights_of
+from prunekit.experiments.new_run import blocks_text, shares_text
 from prunekit.experiments.records import Label
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import blocks_text, shares_text
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.sensitivity_run import known_losses
 from prunekit.experiments.store import RunStore

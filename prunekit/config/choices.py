@@ -85,6 +85,10 @@ SPLITS = ("train", "validation", "test")
 RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
 
 
+DEFAULT_CRITERION = "l1"
+"""The criterion of every mode when none is named, or when the one that is named cannot serve: it looks at weights alone."""
+
+
 def default_scope(mode: str) -> str:
     """Return the scope of a mode when none is named."""
     return "uniform" if mode == "nm" else "global"
@@ -122,4 +126,4 @@ def drawn_criteria_of(mode: str) -> tuple[str, ...]:
 
 def scopes_of(mode: str) -> tuple[str, ...]:
     """Return the scopes that a mode offers; the same for all its criteria."""
-    return tuple(scope for scope in SCOPES if refusal(mode, "l1", scope) is None)
+    return tuple(scope for scope in SCOPES if refusal(mode, DEFAULT_CRITERION, scope) is None)

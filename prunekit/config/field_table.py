@@ -111,7 +111,9 @@ class PruneFields(Generic[Layer]):
         None, Number(least=0), "Threshold", "remove what scores below it instead, in the criterion's unit (1 is an average channel)",
         address="", when=SHARED_OUT,
     )  # fmt: skip
-    criterion: str = setting("l1", CRITERION, "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data")
+    criterion: str = setting(
+        choices.DEFAULT_CRITERION, CRITERION, "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data"
+    )
     scope: str = setting(
         "", SCOPE, "Scope", "rank all layers together, take the same share of each or of each output, or share out by their shapes",
         usual="global; nm is uniform", when=SHARED_OUT,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import BaseTorchFunctionMode
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.criteria.criterion import Scores, ScoringTask
 from prunekit.criteria.layer_inputs import LOOK_UPS, PRODUCTS, finite, is_transposed
 from prunekit.criteria.samples import headless_copy, run_in_parts
@@ -84,7 +85,7 @@ class _Sizes(Seeing):
         if name in self._unclear:
             raise ModelError(
                 f"criterion 'activation' cannot see what layer {name} gives: the model hands its weight to {self._unclear[name]}. Leave "
-                "the layer out, or choose another criterion, such as l1"
+                f"the layer out, or choose another criterion, such as {DEFAULT_CRITERION}"
             )
         wanted = self.weights[name].shape[self.axes[name]]
         # an embedding that is also the head gives what is looked up in it

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.criteria.criterion import Scores, ScoringTask
 from prunekit.criteria.samples import BATCH, scoring_copy
 from prunekit.errors import ModelError, PrunekitError
@@ -44,7 +45,7 @@ def _in_parts(model: nn.Module, judge: Task, batch: Batch, size: int, factor: in
             if not loss.requires_grad:
                 raise ModelError(
                     "the model's forward pass lets no gradient through (torch.no_grad, or detach): take that out of it, "
-                    "or choose a criterion that needs no gradient, such as l1"
+                    f"or choose a criterion that needs no gradient, such as {DEFAULT_CRITERION}"
                 )
             loss = loss * (factor * (judge.terms(part) or 0) / whole if whole else factor)
         yield loss
@@ -95,8 +96,8 @@ def finite(name: str, product: Tensor) -> Tensor:
     if bool(torch.isfinite(product).all()):
         return product
     raise ModelError(
-        f"the gradient of layer {name} holds NaN or infinity on these samples: choose a criterion that needs no gradient, such as l1, "
-        "or inputs normalised as the model expects them"
+        f"the gradient of layer {name} holds NaN or infinity on these samples: choose a criterion that needs no gradient, such as "
+        f"{DEFAULT_CRITERION}, or inputs normalised as the model expects them"
     )
 
 

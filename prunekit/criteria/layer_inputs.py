@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.criteria.criterion import ScoringTask
 from prunekit.criteria.samples import headless_copy, run_in_parts
 from prunekit.errors import ModelError
@@ -107,7 +108,7 @@ class _Inputs(Seeing):
         if id(weight) in self.unclear:
             raise ModelError(
                 f"criterion 'wanda' cannot see what layer {name} is multiplied with: the model hands its weight to "
-                f"{self.unclear[id(weight)]}. Leave the layer out, or choose another criterion, such as l1"
+                f"{self.unclear[id(weight)]}. Leave the layer out, or choose another criterion, such as {DEFAULT_CRITERION}"
             )
         return torch.zeros(())
 
@@ -221,7 +222,7 @@ class InputProducts(Seeing):
         if name in self._unclear:
             raise ModelError(
                 f"criterion 'sparsegpt' cannot see what layer {name} is multiplied with: the model hands its weight to "
-                f"{self._unclear[name]}. Leave the layer out, or choose another criterion, such as l1"
+                f"{self._unclear[name]}. Leave the layer out, or choose another criterion, such as {DEFAULT_CRITERION}"
             )
         found, counts = self._found.get(name), self._counts.get(name)
         if found is None:

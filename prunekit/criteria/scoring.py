@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.config import fields as check
-from prunekit.config.choices import refusal
+from prunekit.config.choices import DEFAULT_CRITERION, refusal
 from prunekit.criteria.criterion import Criterion, EachLayer, Prepared, Score, Scores, ScoringTask
 from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import mixed
@@ -22,7 +22,7 @@ from prunekit.models.layers import check_finite
 
 
 def weight_scores(  # noqa: PLR0917 (what to score by, then on what: all have defaults)
-    model: nn.Module, layers: Iterable[str], criterion: str = "l1", seed: int = 0, data: Any = None, samples: int = 512
+    model: nn.Module, layers: Iterable[str], criterion: str = DEFAULT_CRITERION, seed: int = 0, data: Any = None, samples: int = 512
 ) -> dict[str, Tensor]:
     """Score every weight of some layers.
 
@@ -97,7 +97,7 @@ def score_pieces(  # noqa: PLR0917 (as weight_scores)
 def channel_scores(  # noqa: PLR0917 (as weight_scores)
     model: nn.Module,
     layers: Iterable[str],
-    criterion: str = "l1",
+    criterion: str = DEFAULT_CRITERION,
     seed: int = 0,
     data: Any = None,
     samples: int = 512,

@@ -16,11 +16,11 @@ from torch import Tensor
 from prunekit.config.ids import DataId
 from prunekit.data.annotated import BoxSplit, counted_otherwise, seen_before
 from prunekit.data.dataset import Data, Normal
-from prunekit.data.image_files import ImageFiles
+from prunekit.data.image_files import ImageFiles, normalisation
 from prunekit.data.outlines import Outline, Outlines, fitted, placed
 from prunekit.data.stratified import Indices, spread
 from prunekit.errors import DataError, named
-from prunekit.models.info import ModelInfo, normalisation
+from prunekit.models.info import ModelInfo
 
 PADDING = 114
 TEST, VALIDATION = 0.2, 0.1

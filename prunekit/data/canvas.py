@@ -18,9 +18,10 @@ from prunekit.config.ids import DataId
 from prunekit.data.annotated import AnnotatedSplit, BoxSplit, MaskSplit
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.downloads import Raw
+from prunekit.data.image_files import normalisation
 from prunekit.data.stratified import Indices, held_out, mix
 from prunekit.errors import DataError, named
-from prunekit.models.info import ModelInfo, normalisation
+from prunekit.models.info import ModelInfo
 
 CANVAS, MASKS = "canvas", "canvas:masks"
 DIGITS = tuple("0123456789")

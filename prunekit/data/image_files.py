@@ -1,4 +1,4 @@
-"""`ImageFiles`: pictures in files, decoded when they are asked for and kept in memory where they fit."""
+"""`ImageFiles`: pictures in files, decoded when they are asked for and kept in memory where they fit; and how pixels are normalised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from prunekit.config.ids import DataId, Floats
 from prunekit.data.fingerprints import CHOSEN, sentence
 from prunekit.data.stratified import Indices, spread
 from prunekit.errors import DataError, named
+from prunekit.models.info import ModelInfo
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 KEPT = 2**28  # decoded images up to this many bytes stay in memory, so that a second pass reads no file
@@ -128,3 +130,21 @@ class ImageFiles:
 
         image = TF.resize(image, size)
         return TF.center_crop(image, [size]) if self.square else image
+
+
+def normalisation(
+    data_id: DataId, known: ModelInfo, channels: int, else_: tuple[Floats, Floats] | None = None, words: str = "pixels go in as 0 to 1"
+) -> tuple[Floats, Floats, tuple[str, ...]]:
+    """Return mean and std of pixels, and a sentence where they are a guess: what was asked for counts before what the model says."""
+    for kind, values in (("mean", data_id.mean), ("std", data_id.std)):
+        if values is not None and len(values) != channels:
+            raise DataError(f"{data_id.name} needs {channels} value(s) of {kind}, one for each channel; got {len(values)}")
+    own = {field: values for field in ("mean", "std") if (values := getattr(known, field)) is not None and len(values) == channels}
+    mean, std = data_id.mean or own.get("mean"), data_id.std or own.get("std")
+    usual = else_ or ((0.0,) * channels, (1.0,) * channels)
+    guessed = [field for field, values in (("mean", mean), ("std", std)) if values is None]
+    if not guessed:
+        return mean or usual[0], std or usual[1], ()
+    names, verb, them = " and ".join(guessed), *(("are", "them") if guessed[1:] else ("is", "it"))
+    for_these = f"for {channels} channel{'' if channels == 1 else 's'}"
+    return mean or usual[0], std or usual[1], (f"The {names} of pixels {verb} a guess, since nobody gave {them} {for_these}: {words}",)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Normal, Picture, Split
-from prunekit.data.image_files import ENDINGS, ImageFiles
+from prunekit.data.image_files import ENDINGS, ImageFiles, normalisation
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
-from prunekit.models.info import ModelInfo, normalisation
+from prunekit.models.info import ModelInfo
 
 PREFIX = "imagefolder:"
 VALIDATION = 0.1

@@ -21,6 +21,7 @@ from prunekit.data.clicks import CLICKS, load_clicks
 from prunekit.data.coco import COCO, load_coco
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
+from prunekit.data.image_files import normalisation
 from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
 from prunekit.data.movielens import MOVIELENS, load_movielens
@@ -35,7 +36,7 @@ from prunekit.data.text_files import PREFIXES as TEXTS
 from prunekit.data.yolo import YOLO, load_yolo
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
-from prunekit.models.info import ModelInfo, info, normalisation
+from prunekit.models.info import ModelInfo, info
 from prunekit.tasks.torchvision_detectors import learns
 from sample_models import FOLDERS, SAMPLES, in_folder
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
+from prunekit.data.image_files import normalisation
 from prunekit.data.image_folder import SAME, VALIDATION
 from prunekit.data.own_samples import OwnSamples, OwnTexts, check_no_nan, first_of, of_its_own_form, stretched, tokens_in
 from prunekit.data.stratified import Indices, held_out
@@ -25,7 +26,7 @@ from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, load_factory
 from prunekit.local_code.local_imports import LOCK
-from prunekit.models.info import FORMS, ModelInfo, canonical, normalisation
+from prunekit.models.info import FORMS, ModelInfo, canonical
 
 TAKEN = "Validation is taken from the training samples: a model that learnt from all of them before does better on it than on the test."
 """Said where the validation part is held out of the training part here."""

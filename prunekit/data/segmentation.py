@@ -18,11 +18,11 @@ from torch import Tensor
 from prunekit.config.ids import VARIABLE, DataId, Floats, data_folder
 from prunekit.data.annotated import MaskSplit, counted_otherwise, seen_before
 from prunekit.data.dataset import Data, Normal
-from prunekit.data.image_files import ENDINGS, ImageFiles
+from prunekit.data.image_files import ENDINGS, ImageFiles, normalisation
 from prunekit.data.image_folder import SAME, VALIDATION
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
-from prunekit.models.info import ModelInfo, normalisation
+from prunekit.models.info import ModelInfo
 from prunekit.tasks.segmentation import IGNORED
 
 PREFIX = "segmentation:"

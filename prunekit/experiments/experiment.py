@@ -18,9 +18,9 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.experiments.identity import data_hash, for_task, installed, measurement_id, trained_on, weights_of
 from prunekit.experiments.load_run import vouched
+from prunekit.experiments.new_run import course, dense_run, facts, pruned_run
 from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
-from prunekit.experiments.run_list import course, dense_run, facts, pruned_run
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import Counts, count
 from prunekit.pruning.api import prune

@@ -25,9 +25,9 @@ from prunekit.experiments.cluster.worker import Call, Loaded
 from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import FILE, weights_folder
 from prunekit.experiments.identity import data_hash
+from prunekit.experiments.new_run import course
 from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import course
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore

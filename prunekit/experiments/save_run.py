@@ -22,16 +22,16 @@ from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, for_task, trained_on, weights_of
 from prunekit.experiments.load_run import vouched
+from prunekit.experiments.new_run import course, dense_run, facts, placed, pruned_run
 from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import course, dense_run, facts, placed, pruned_run
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import how, load
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
 from prunekit.models.info import guesses, info
-from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.api import sample_shape
 from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered

@@ -37,9 +37,9 @@ from prunekit.experiments.identity import (
     trained_on,
     weights_of,
 )
+from prunekit.experiments.new_run import dense_run
 from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.requests import Request
-from prunekit.experiments.run_list import dense_run
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, told_metric, unpack_all

@@ -23,8 +23,8 @@ from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.advice import Advice, when_to_use
 from prunekit.lessons.settings import KINDS, one_thread, percent, timing
 from prunekit.models.cost import count
+from prunekit.pruning.api import sample_shape
 from prunekit.pruning.execution import carry_out, mask, planned_counts
-from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace

@@ -6,8 +6,8 @@ from prunekit.models.cost import Counts, count, layer_macs, layer_table, model_m
 from prunekit.models.entries import DESCRIPTIONS, ModelEntry, list_models, training_of
 from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.histograms import Histogram, filter_norms, histogram
-from prunekit.models.info import ModelInfo, info, remember
-from prunekit.models.input_shape import input_shape_of, with_side
+from prunekit.models.info import ModelInfo, info, input_shape_of, remember
+from prunekit.models.inputs import with_side
 from prunekit.models.layers import channel_layers, check_finite, prunable_layers, weight_of
 from prunekit.models.load import load_model, load_upload
 from prunekit.models.rebuilding import apply_widths

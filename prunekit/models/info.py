@@ -10,11 +10,12 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from prunekit.config.ids import DataId, Floats, ModelId
-from prunekit.errors import DataError, ModelError
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import ModelError
 from prunekit.local_code.contract import wrong
-from prunekit.models.input_shape import input_shape_of
+from prunekit.models.cost import model_macs
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.noted import note
 from prunekit.tasks.noted import told as carried
@@ -245,19 +246,43 @@ def shape_guess(shape: tuple[int, ...]) -> str:
     )
 
 
-def normalisation(
-    data_id: DataId, known: ModelInfo, channels: int, else_: tuple[Floats, Floats] | None = None, words: str = "pixels go in as 0 to 1"
-) -> tuple[Floats, Floats, tuple[str, ...]]:
-    """Return mean and std of pixels, and a sentence where they are a guess: what was asked for counts before what the model says."""
-    for kind, values in (("mean", data_id.mean), ("std", data_id.std)):
-        if values is not None and len(values) != channels:
-            raise DataError(f"{data_id.name} needs {channels} value(s) of {kind}, one for each channel; got {len(values)}")
-    own = {field: values for field in ("mean", "std") if (values := getattr(known, field)) is not None and len(values) == channels}
-    mean, std = data_id.mean or own.get("mean"), data_id.std or own.get("std")
-    usual = else_ or ((0.0,) * channels, (1.0,) * channels)
-    guessed = [field for field, values in (("mean", mean), ("std", std)) if values is None]
-    if not guessed:
-        return mean or usual[0], std or usual[1], ()
-    names, verb, them = " and ".join(guessed), *(("are", "them") if guessed[1:] else ("is", "it"))
-    for_these = f"for {channels} channel{'' if channels == 1 else 's'}"
-    return mean or usual[0], std or usual[1], (f"The {names} of pixels {verb} a guess, since nobody gave {them} {for_these}: {words}",)
+SIDES = (32, 28, 224, 64, 8, 96, 128, 299, 16, 256, 384)
+
+
+def _candidates(model: nn.Module) -> list[tuple[int, ...]]:
+    """Return input shapes to try, judged by the first layer with weights."""
+    first = next((m for m in model.modules() if isinstance(m, (_ConvNd, nn.Linear))), None)
+    if isinstance(first, _ConvNd):
+        dims = len(first.kernel_size)
+        return [(first.in_channels, *[side] * dims) for side in SIDES]
+    if isinstance(first, nn.Linear):
+        images = [(c, s, s) for c in (1, 3) for s in SIDES if c * s * s == first.in_features]
+        return [*images, (first.in_features,)]
+    return []
+
+
+def input_shape_of(model: nn.Module) -> tuple[int, ...]:
+    """Guess the shape of one input sample by trying common ones on the meta device.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+
+    Returns
+    -------
+    tuple of int
+        The first shape, without the batch axis, that the model runs on.
+
+    Raises
+    ------
+    ModelError
+        If none of them fits: say the shape, or pass data.
+    """
+    for shape in _candidates(model):
+        try:
+            model_macs(model, shape)
+        except ModelError:
+            continue
+        return shape
+    raise ModelError("cannot tell what input this model takes: pass data for it, or set input_shape on its factory")

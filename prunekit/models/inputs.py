@@ -1,4 +1,4 @@
-"""The input of a model of which only a shape is given, and noise of that form."""
+"""The inputs of a model of which only a shape, or a side, is given: their form, and noise of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from prunekit.errors import PrunekitError
+from prunekit.errors import ModelError, PrunekitError
 from prunekit.models.meta_copy import meta_copy
 from prunekit.models.probe import index_limit
 from prunekit.tasks.batch import Batch
@@ -81,3 +81,28 @@ def _example(model: nn.Module) -> Batch | None:
 def _repeated(batch: Batch, n: int) -> Batch:
     """Return so many samples of a batch, the same ones again where there are fewer."""
     return batch.take(torch.arange(n) % len(batch))
+
+
+def with_side(model: nn.Module, side: int, known: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the shape of one sample whose sides all have one length.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its first convolution says how many channels there are, where nothing else does.
+    side : int
+        In pixels; of a vector its length.
+    known : tuple of int, optional
+        A shape that has the right channels and number of dimensions.
+
+    Raises
+    ------
+    ModelError
+        If the model takes something else than one float tensor.
+    """
+    if isinstance(known, InputForm):
+        raise ModelError("the model takes inputs of its own form, and no size says it: leave the size out, or choose data")
+    if known is not None:
+        return (known[0], *[side] * (len(known) - 1)) if len(known) > 1 else (side,)
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    return (3 if first is None else first.in_channels, side, side)

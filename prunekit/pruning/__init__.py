@@ -1,8 +1,7 @@
 """Masks, channel groups, surgery, the proof that surgery was faithful, and `prune()`."""
 
-from prunekit.pruning.api import graph_of, groups, prune, prune_indices
+from prunekit.pruning.api import graph_of, groups, prune, prune_indices, sample_shape
 from prunekit.pruning.execution import carry_out, layer_results, mask, planned_counts
-from prunekit.pruning.input_shape import sample_shape
 from prunekit.pruning.layer_selection import chosen_layers, default_layers, protected_layers
 from prunekit.pruning.plugins import Plugin, load_plugin
 from prunekit.pruning.proof import Proof, prove, tried

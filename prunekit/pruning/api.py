@@ -1,20 +1,22 @@
-"""One call from a dense model and a setting to a pruned copy."""
+"""One call from a dense model and a setting to a pruned copy; and what one sample of it is: as given, of its data, or as its card says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.errors import SpecError
+from prunekit.errors import ModelError, SpecError
+from prunekit.models.info import info
+from prunekit.models.inputs import form_for
 from prunekit.models.layers import prunable_layers
 from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.execution import carry_out, mask, update
 from prunekit.pruning.influence import check_influence, has_functions
-from prunekit.pruning.input_shape import HasTest, Inputs, sample_shape
 from prunekit.pruning.proof import proved
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.channel_groups import ChannelGraph
@@ -22,7 +24,20 @@ from prunekit.pruning.structured.grouping import CoupledGroup, coupled, trace
 from prunekit.pruning.structured.plan import Plan, named_plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.n_m import rank
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, form_of_data
+from prunekit.tasks.noted import told
 from prunekit.tracking import LogTo, tracked
+
+Inputs: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
+
+
+class HasTest(Protocol):
+    """Data with a test split (and, for some criteria, a training split), as :func:`prunekit.load_data` returns."""
+
+    @property
+    def test(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+        """The test split."""
 
 
 def prune(
@@ -169,3 +184,25 @@ def groups(model: nn.Module, data: HasTest | None = None, *, input_shape: Inputs
 def graph_of(model: nn.Module, data: HasTest | None = None) -> ChannelGraph:
     """Return the couplings of a model, with the sample shape of its data, card or factory."""
     return trace(model, sample_shape(model, data))
+
+
+def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inputs | None = None) -> tuple[int, ...]:
+    """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
+    if input_shape is not None:
+        several: tuple[Any, ...] | list[Any] = input_shape if isinstance(input_shape, (tuple, list)) else ()
+        if isinstance(input_shape, (dict, Batch, Tensor, InputForm)) or any(isinstance(each, Tensor) for each in several):
+            form = input_shape if isinstance(input_shape, InputForm) else InputForm.of(input_shape)
+            return tuple(form) if form.plain and not several else form
+        if several and all(isinstance(each, (tuple, list)) for each in several):
+            return InputForm.of_shapes(several)  # type: ignore[arg-type]
+        if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
+            raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
+        return form_for(model, several)
+    if data is not None:
+        return form_of_data(data)
+    if told(model, "example") is not None:
+        return form_for(model)
+    shape = info(model).input_shape
+    if shape is None:
+        raise ModelError("cannot tell what input this model takes: pass data for it, or input_shape")
+    return form_for(model, shape)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import channel_layers, prunable_layers, weight_of
 from prunekit.pruning.layer_selection import chosen_layers
@@ -57,7 +58,7 @@ def _of_channels(model: nn.Module, shares: Mapping[str, float], bare: PruneSpec,
     notes += list(_keeping_all_channels(shares, carried, graph))
     setting = replace(bare, overrides=tuple(found.items()))
     # how many go does not depend on the criterion, which may need data
-    ranking = ChannelRanking.of(model, replace(setting, criterion="l1"), graph)
+    ranking = ChannelRanking.of(model, replace(setting, criterion=DEFAULT_CRITERION), graph)
     fixed = {name for group in graph.groups if set(group.layers) & set(found) for name in group.layers}
     free = sum(group.size for group in ranking.groups if not set(group.layers) & fixed)
     total = _total(bare, ranking.by_fixed, free, ranking.meter.total)

@@ -14,7 +14,6 @@ from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.pruning.influence import check_influence
-from prunekit.pruning.input_shape import HasTest
 from prunekit.pruning.masked_reference import zeroed
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PackedMasks, PruneResult
@@ -29,7 +28,7 @@ from prunekit.pruning.unstructured.n_m import PatternRanking
 
 
 def mask(
-    model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None, *,
+    model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...], data: Any = None, *,
     consume: bool = False,
 ) -> PruneResult:  # fmt: skip
     """Carry out an unstructured or N:M setting on weights that are ranked already.

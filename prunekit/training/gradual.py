@@ -13,8 +13,7 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.cost import count
 from prunekit.models.entries import training_of
 from prunekit.models.info import info, remember
-from prunekit.pruning.api import prune
-from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.api import prune, sample_shape
 from prunekit.pruning.result import PruneResult
 from prunekit.tracking import Logged, LogTo, tracked
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate

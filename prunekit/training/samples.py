@@ -27,7 +27,7 @@ from prunekit.models.info import ModelInfo, info, remember
 from prunekit.models.load import load_model
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.input_form import form_of, zeros
-from prunekit.training import interaction_samples, picture_samples, table_samples, text_samples
+from prunekit.training import picture_samples, table_samples, text_samples
 from sample_models import FOLDERS, HERE, SAMPLES, Sample, read_card, weights_path
 from sample_models.fit import fit
 
@@ -37,7 +37,7 @@ MOST_BYTES = 5_000_000
 def main(arguments: list[str] | None = None) -> None:
     """Train one sample as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m prunekit.training.samples", description="Train a sample model again.")
-    kinds = (table_samples, text_samples, interaction_samples, picture_samples)
+    kinds = (table_samples, text_samples, picture_samples)
     names = [*SAMPLES, *(name for kind in kinds for name in kind.NAMES)]
     parser.add_argument("name", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", help="images to train on: the sample's own (the default), or imagefolder:PATH with the same classes")

@@ -26,7 +26,7 @@ from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers, table_modules
-from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.api import sample_shape
 from prunekit.pruning.structured.grouping import coupled, trace
 from prunekit.training.fine_tuning import fine_tune
 from tests.benchmarks.results_page import write_part

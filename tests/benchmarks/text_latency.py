@@ -28,7 +28,7 @@ from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
-from prunekit.pruning.input_shape import sample_shape
+from prunekit.pruning.api import sample_shape
 from prunekit.runtimes.backends import RUNTIMES
 from tests.benchmarks.results_page import write_part
 

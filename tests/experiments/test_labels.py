@@ -15,8 +15,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import StoreError
 from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.database import MIGRATIONS
+from prunekit.experiments.new_run import pruned_run
 from prunekit.experiments.records import LONGEST_NAME, LONGEST_NOTE, LONGEST_TAG, Label, Measurement, Run, insert, values_of
-from prunekit.experiments.run_list import in_passing, listed, pruned_run
+from prunekit.experiments.run_list import in_passing, listed
 from prunekit.experiments.store import RunStore
 
 DENSE = Run("a" * 64, "dense", "a model", {"name": "m"}, "w", info={"params": 7})

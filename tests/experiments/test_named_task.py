@@ -11,7 +11,7 @@ from prunekit.config.ids import ModelId
 from prunekit.errors import TaskError
 from prunekit.experiments.home import store
 from prunekit.experiments.identity import weights_of
-from prunekit.experiments.run_list import placed
+from prunekit.experiments.new_run import placed
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash

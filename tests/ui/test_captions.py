@@ -18,7 +18,7 @@ from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.latency import tables
 from prunekit.ui.layers import table as layers
-from prunekit.ui.prune import costs
+from prunekit.ui.prune import file_sizes
 from prunekit.ui.sensitivity import scan
 from prunekit.ui.shared import measuring
 
@@ -90,7 +90,7 @@ def test_the_setting_that_keeps_most_is_named_only_beyond_the_intervals():
 
 @pytest.mark.parametrize(("number", "words"), [(50, "smaller"), (100, "same"), (200, "2.00× as large")])
 def test_a_file_is_called_smaller_only_where_it_is(number, words):
-    assert words in costs._row("gzipped", number, 100)[2]
+    assert words in file_sizes._row("gzipped", number, 100)[2]
 
 
 def test_pairs_that_agree_alike_are_not_told_apart():

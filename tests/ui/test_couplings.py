@@ -13,7 +13,7 @@ from prunekit.plots.theme import fade, run_colour
 from prunekit.pruning.structured.channel_groups import Coupling, Group, weight_name
 from prunekit.pruning.structured.grouping import trace
 from prunekit.ui.components.group_changes import because, follow, sentence
-from prunekit.ui.layers import coupled_groups
+from prunekit.ui.layers import coupled_groups, tracks
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.model_cache import Source
 from tests.nets import SHAPE, Depthwise, Grouped, Residual, nets
@@ -82,7 +82,7 @@ def test_a_layer_alone_takes_no_other_outputs_along():
 
 
 def test_a_layer_that_loses_inputs_too_says_both():
-    notes = coupled_groups._notes(entries(Looped(6))["0"])
+    notes = tracks._notes(entries(Looped(6))["0"])
     assert notes == {"0": "1 of 6 outputs", "1.again": "1 of 6 outputs, 1 input", "2": "1 of 6 inputs"}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from prunekit.config.recovery import Recovery
-from prunekit.ui.recover import results
+from prunekit.ui.recover import options
 from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Images
@@ -28,7 +28,7 @@ def test_epochs_are_chosen_on_validation_images_where_there_are_any():
     now = Settings(limit=100)
     loaded = model_cache.load(source_of(now))
     data = data_cache.data_of(now, loaded)
-    split = [results.request_of(now, loaded, part, Recovery(epochs=1)).split for part in (data, replace(data, validation=None))]
+    split = [options.request_of(now, loaded, part, Recovery(epochs=1)).split for part in (data, replace(data, validation=None))]
     assert split == ["validation", "test"]
 
 

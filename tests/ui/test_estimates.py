@@ -11,7 +11,7 @@ from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sizes import format_bytes
 from prunekit.pruning.api import prune
 from prunekit.ui.accuracy import max_sparsity_panel
-from prunekit.ui.prune import costs
+from prunekit.ui.prune import file_sizes
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.model_cache import NO_IMAGES, Source
 
@@ -20,7 +20,7 @@ from prunekit.ui.shared.model_cache import NO_IMAGES, Source
 def test_the_estimate_of_a_sparse_file_is_a_bit_for_each_position_and_what_is_not_zero(sparsity):
     source, spec = Source("digits_mlp"), PruneSpec(sparsity=sparsity)
     loaded = model_cache.load(source)
-    rows = costs._estimated_rows(loaded, cuts.view(source, spec, NO_IMAGES)).set_index("label")["bytes"]
+    rows = file_sizes._estimated_rows(loaded, cuts.view(source, spec, NO_IMAGES)).set_index("label")["bytes"]
     masks = prune(loaded.model, spec, input_shape=loaded.input_shape).masks
     layers = [format_bytes(mask.numpy(), 4) for mask in masks.values()]
     saved = sum(layer["dense"] - min(layer["dense"], layer["bitmap"]) for layer in layers)

@@ -9,7 +9,7 @@ import pytest
 import prunekit
 from prunekit.config.spec import PruneSpec
 from prunekit.plots.layer_bars import by_layer
-from prunekit.ui.prune import one_layer
+from prunekit.ui.prune import pictures
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.model_cache import Source
 
@@ -28,27 +28,27 @@ CHAIN = frame(("a", 3, 0.0, True), ("b", 6, 0.3, True), ("c", 0, 0.6, False))
 
 
 def test_one_ticked_layer_is_not_every_layer_and_the_next_one_loses_inputs():
-    said, turned = (one_layer.layers_caption(rows, "channels") for rows in (ONE, SWAPPED))
+    said, turned = (pictures.layers_caption(rows, "channels") for rows in (ONE, SWAPPED))
     assert "Every layer" not in said
     assert said.startswith("**b** loses 30.0\u202f% of its channels. **c** loses only inputs, 30.0\u202f% of them")
     assert turned.startswith("**c** loses 30.0\u202f% of its channels. **b** loses only inputs")
 
 
 def test_most_least_and_both_are_those_of_the_frame():
-    said = one_layer.layers_caption(CHAIN, "channels")
+    said = pictures.layers_caption(CHAIN, "channels")
     assert "**b** loses most (60.0" in said
     assert "**a** least (30.0" in said
     assert "**c** loses only inputs, 60.0" in said
     assert "**b** loses inputs, too (30.0" in said
-    alike = one_layer.layers_caption(CHAIN.assign(ticked=True, gone=3, removed=0.3, inputs=0.0), "channels")
+    alike = pictures.layers_caption(CHAIN.assign(ticked=True, gone=3, removed=0.3, inputs=0.0), "channels")
     assert alike.startswith("Every layer loses about 30.0")
-    some = one_layer.layers_caption(frame(("a", 3, 0.0, True), ("b", 3, 0.0, True), ("c", 0, 0.0, False)), "channels")
+    some = pictures.layers_caption(frame(("a", 3, 0.0, True), ("b", 3, 0.0, True), ("c", 0, 0.0, False)), "channels")
     assert some.startswith("2 layers lose about 30.0\u202f% of their channels. Grey: 1 layer not ticked")
-    assert one_layer.layers_caption(CHAIN.assign(gone=0, removed=0.0, inputs=0.0), "channels") == "Nothing is removed at this setting."
+    assert pictures.layers_caption(CHAIN.assign(gone=0, removed=0.0, inputs=0.0), "channels") == "Nothing is removed at this setting."
 
 
 def test_rows_of_a_table_are_no_inputs():
-    said = one_layer.layers_caption(CHAIN.assign(table=[False, False, True]), "channels")
+    said = pictures.layers_caption(CHAIN.assign(table=[False, False, True]), "channels")
     assert " Rows go from **c** (60.0" in said and "only inputs" not in said
 
 

@@ -23,11 +23,11 @@ from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.cluster.worker import Call, Loaded, measure_point
 from prunekit.experiments.experiment import Experiment, Keeper, point_of
 from prunekit.experiments.identity import digest
+from prunekit.experiments.new_run import course
 from prunekit.experiments.quantised_run import Quantising
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.recovery_run import keep_weights, packed
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import course
 from prunekit.experiments.search.request import Found, SearchRequest, Timing, Trial
 from prunekit.experiments.search.space import SPACE
 from prunekit.experiments.search.study import best_of

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import headless_copy, mixed, run_in_parts
@@ -108,8 +109,8 @@ def _carriers(model: nn.Module, spec: PruneSpec, block: Block) -> list[str]:
     found = [name for name in inside if within(name, (block.name,))]
     if not found:
         raise PruningError(
-            f"there is no BatchNorm in {block.name}, so that {spec.criterion} has nothing to score it by: choose criterion l1, or leave it "
-            "out"
+            f"there is no BatchNorm in {block.name}, so that {spec.criterion} has nothing to score it by: choose criterion "
+            f"{DEFAULT_CRITERION}, or leave it out"
         )
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.models.cost import costs
-from prunekit.models.input_shape import input_shape_of
+from prunekit.models.info import input_shape_of
 from prunekit.models.inputs import form_for
 from prunekit.models.layers import channel_layers
 from prunekit.models.layers import weight_name as weight_in

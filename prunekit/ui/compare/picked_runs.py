@@ -18,8 +18,8 @@ from prunekit.errors import PrunekitError, StoreError
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.new_run import placed
 from prunekit.experiments.records import Run
-from prunekit.experiments.run_list import placed
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import listed, plural
 from prunekit.reports.material import Shapes, images_of, said, shapes, split_of

@@ -1,4 +1,4 @@
-"""The tabs of a comparison: which is open, and those that only draw: numbers, layers, weights."""
+"""The tabs of a comparison: which is open, and those that only draw: numbers, layers, weights, the trade-off, lineage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.comparison.comparison import Comparison
+from prunekit.comparison.metrics import Metric as Figure
 from prunekit.comparison.settings import setting_rows
+from prunekit.comparison.tradeoff import metric_frame
 from prunekit.errors import StoreError
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
@@ -21,7 +23,7 @@ from prunekit.reports.pictures import Picture, pairs_of
 from prunekit.reports.table import table_html
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import written
-from prunekit.ui.compare import behaviour, picked_runs, trade_off
+from prunekit.ui.compare import behaviour, picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.state import session
 from prunekit.ui.state.page_settings import TABS
@@ -81,6 +83,7 @@ def _about(run: Run, now: Settings, store: RunStore) -> None:
         )  # fmt: skip
 
 
+SCALES = {"share": (100.0, "%"), "count": (1e3, "k"), "bytes": (1e3, "kB"), "ratio": (1.0, "×")}
 Draw = Callable[[Settings, Comparison, RunStore], None]
 
 
@@ -179,6 +182,62 @@ def _masks(drawn: Sequence[Picture]) -> None:
         left = None
 
 
+def tradeoff(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show two figures against each other, and what is best within the budget."""
+    look = picked_runs.view_of(now, found, [])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _figure("x", "Across", found.metrics, look.x)
+        _figure("y", "Up", found.metrics, look.y)
+        st.segmented_control(
+            "Budget on", ["x", "y"], required=True,
+            format_func={"x": found.metrics[look.x].title, "y": found.metrics[look.y].title}.__getitem__,
+            **session.bind("bound_on", start="default", then=_side),
+        )  # fmt: skip
+        _bound(found.metrics[look.x if look.bound_on == "x" else look.y])
+    _, sentence = pictures.budget(found, look)
+    if sentence:
+        st.markdown(f"**{show.plain(sentence)}**")
+    show.pictures(pictures.of_tradeoff(found, look, show.dark()))
+    if metric_frame(found)[[look.x, look.y]].isna().any().any():
+        st.caption("Time is measured on the Latency page, everything else by **Measure what is missing** above.")
+
+
+def _figure(field: str, label: str, metrics: dict[str, Figure], value: str) -> None:
+    """Show which figure an axis has."""
+    names = list(metrics)
+    st.selectbox(
+        label, names, format_func=lambda name: metrics[name].title, width=190,
+        **session.bind(field, start=names, show=lambda _: value, then=_axis(field)),
+    )  # fmt: skip
+
+
+def _bound(metric: Figure) -> None:
+    """Show the budget in a unit that people type."""
+    own = metric.quality.unit if metric.quality is not None else ""
+    scale, unit = SCALES.get(metric.unit, (1.0, own))
+    side, of = "At least" if metric.higher_is_better else "At most", f", in {unit}" if unit else ""
+    st.number_input(
+        f"{side}{of} (0 for no budget)", min_value=0.0, max_value=1e12, width=190,
+        step=1.0 if unit == "%" else None, format="%g",
+        **session.bind("bound", show=lambda value: round(value * scale, 6) if unit == "%" else value / scale,
+                     take=lambda value: round(value / scale, 8) if unit == "%" else round(value * scale, 6)),
+    )  # fmt: skip
+
+
+def _axis(field: str) -> Callable[[str], None]:
+    """Return what takes another figure for an axis; a budget on it was in another unit."""
+
+    def take(name: str) -> None:
+        session.change(**{field: name}, **({"bound": 0.0} if session.settings().bound_on == field else {}))
+
+    return take
+
+
+def _side(side: str) -> None:
+    """Put the budget on the other axis: its number was in another unit."""
+    session.change(bound_on=side, bound=0.0)
+
+
 TITLES = {
     "numbers": "Numbers",
     "layers": "Layers",
@@ -192,6 +251,6 @@ DRAW: dict[str, Draw] = {
     "layers": layers,
     "weights": weights,
     "behaviour": behaviour.behaviour,
-    "tradeoff": trade_off.tradeoff,
+    "tradeoff": tradeoff,
     "lineage": lineage,
 }

@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from torch import nn
 
+from prunekit.config.choices import DEFAULT_CRITERION
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
@@ -54,7 +55,7 @@ def of_layers(loaded: Loaded) -> None:
     if frame.empty:
         return
     show.section("Which heads of attention are there?", "Each cell is a head, which structured pruning can take away as a whole.")
-    _draw(frame, f"{CRITERIA['l1'].title} score", "heads_of_layers")
+    _draw(frame, f"{CRITERIA[DEFAULT_CRITERION].title} score", "heads_of_layers")
 
 
 def of_cut(loaded: Loaded, view: View) -> None:

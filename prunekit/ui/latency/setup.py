@@ -21,8 +21,8 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.latency_report import LatencyMeasurement, put_report, report_of
 from prunekit.experiments.latency_run import Timed, keep_timed
+from prunekit.experiments.new_run import dense_run
 from prunekit.experiments.records import Label, Run
-from prunekit.experiments.run_list import dense_run
 from prunekit.formatting import percent, plural
 from prunekit.latency.report import Candidate
 from prunekit.models.cost import count

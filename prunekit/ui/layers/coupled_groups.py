@@ -1,4 +1,4 @@
-"""The picture of the coupled groups on the Layers page, and the channels removed with the one picked."""
+"""The coupled groups on the Layers page: all of them, and the channels removed with the one picked."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.formatting import plural
-from prunekit.plots.channel_groups import coupled, tail
+from prunekit.plots.channel_groups import tail
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.ui.components import show
-from prunekit.ui.components.group_changes import INSIDE, Shrinking, listed, operations, sentence, shrinking
-from prunekit.ui.layers.tracks import OTHER, SIGNS, Attention, alone, attention, layer_rows, tie_rows, track_rows
-from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.components.group_changes import INSIDE, Shrinking, listed, sentence, shrinking
+from prunekit.ui.layers.tracks import CHART, HIGH, OTHER, SIGNS, Attention, alone, attention, picture
+from prunekit.ui.shared import cuts
 from prunekit.ui.shared.model_cache import Loaded, Source
 
 MOST_ROWS = 30  # beyond this many layers only those around the picked group are drawn, unless all are asked for
-HIGH = 620  # pixels: a taller picture scrolls on its own
-CHART = "couplings"
 
 
 def section(loaded: Loaded) -> None:
@@ -59,7 +57,8 @@ def _groups(loaded: Loaded) -> None:
         return
     left, right = st.columns([6, 5], gap="medium")
     with left:
-        _picture(loaded, found, picked, everything or picked is None)
+        take_mark = partial(_take_mark, loaded.source, [entry.group.id for entry in found])
+        picture(loaded, found, picked, everything or picked is None, take_mark)
     with right:
         if picked is None:
             _overview(loaded.source, found)
@@ -104,53 +103,6 @@ def _take_mark(source: Source, ids: Sequence[str]) -> None:
     place = int(data[0] if isinstance(data, list) else data["0"]) if data else -1
     if place >= 0:
         _take(source, ids, place)
-
-
-def _picture(loaded: Loaded, found: Sequence[Shrinking], picked: int | None, everything: bool) -> None:
-    """Draw the groups, or those around the picked one."""
-    layers = layer_rows(cuts.graph(loaded.source), found, model_cache.layer_frame(loaded.source))
-    notes = {} if picked is None else _notes(found[picked])
-    rows = [place for place, name in enumerate(layers["name"]) if name in notes]
-    window = (0, len(layers) - 1) if everything else (max(rows[0] - 1, 0), min(rows[-1] + 1, len(layers) - 1))
-    fig = coupled(layers, track_rows(found), tie_rows(found), selected=picked, notes=notes, window=window, dark=show.dark())
-    ids = [entry.group.id for entry in found]
-    with st.container(height=HIGH if fig.layout.height > HIGH else "content", border=False):
-        show.chart(
-            fig, CHART, "", alt="Layers from input to output, and lines that join those that shrink together",
-            on_select=partial(_take_mark, loaded.source, ids), selection_mode="points",
-        )  # fmt: skip
-    st.caption(_caption(layers, found, picked, window))
-
-
-def _notes(entry: Shrinking) -> dict[str, str]:
-    """Return what to write beside each layer that loses something: a layer may lose inputs as well as outputs."""
-    notes = {row.layer: str(row) for row in entry.members}
-    for row in entry.readers:
-        notes[row.layer] = f"{notes[row.layer]}, {plural(row.each, 'input')}" if row.layer in notes else str(row)
-    return notes
-
-
-def _caption(layers: pd.DataFrame, found: Sequence[Shrinking], picked: int | None, window: tuple[int, int]) -> str:
-    """Say how much is coupled, and how to read the picture."""
-    tied = [entry for entry in found if entry.coupled]
-    stuck, alone, heads = int((layers["why"] != "").sum()), int((layers["group"] >= 0).sum()), int((layers["inside"] != "").sum())
-    shown = window[1] - window[0] + 1
-    part = f"Layers {window[0] + 1} to {window[1] + 1} of {len(layers)}. " if shown < len(layers) else ""
-    if picked is None and tied:
-        most = max(tied, key=lambda entry: len(entry.group.layers))
-        names = {name for entry in tied for name in entry.group.layers}
-        part += (
-            f"**{plural(len(tied), 'group')}** {'ties' if len(tied) == 1 else 'tie'} {len(names)} of {plural(len(layers), 'layer')}; "
-            f"the largest ties **{len(most.group.layers)}**, from {show.plain(most.group.layers[0])} on, by {operations(most.group)}. "
-        )
-    signs = dict.fromkeys(coupling.operation for entry in tied for coupling in entry.group.couplings)
-    legend = [f"**{show.plain(SIGNS.get(operation, OTHER))}** {operation}" for operation in signs]
-    legend += [f"**◇** heads of attention, and the dimensions in each ({heads})"] * bool(heads)
-    legend += [f"**○** shrinks alone ({alone})"] * bool(alone) + [f"**■** cannot shrink ({stuck})"] * bool(stuck)
-    if picked is not None:
-        return f"{part}At the right: what each layer loses with one of them. {', '.join(legend)}. Click one of its marks again to see all."
-    thick = "The thicker a line, the more channels. " * bool(tied)
-    return f"{part}{', '.join(legend)}. {thick}Click a mark to single it out."
 
 
 def _overview(source: Source, found: Sequence[Shrinking]) -> None:

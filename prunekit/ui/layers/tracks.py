@@ -1,21 +1,28 @@
-"""The rows of the picture of what shrinks together: layers, groups of several layers, the operations that tie them, and attention."""
+"""The picture of what shrinks together: layers, groups of several layers, the operations that tie them, and attention."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import streamlit as st
 
 from prunekit.formatting import plural
+from prunekit.plots.channel_groups import coupled
 from prunekit.pruning.structured.channel_groups import DIMENSIONS, HEADS, ChannelGraph
-from prunekit.ui.components.group_changes import INSIDE, Shrinking, listed
+from prunekit.ui.components import show
+from prunekit.ui.components.group_changes import INSIDE, Shrinking, listed, operations
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Loaded
 
 SIGNS = {
     "addition": "+", "product": "×", "division": "÷", "depthwise convolution": "dw", "grouped convolution": "gr",
     "concatenation along another axis": "||", "matrix product": "@",
 }  # fmt: skip
 OTHER = "•"
+HIGH = 620  # pixels: a taller picture scrolls on its own
+CHART = "couplings"
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,49 @@ def tie_rows(found: Sequence[Shrinking]) -> pd.DataFrame:
         for coupling in entry.group.couplings
     ]
     return pd.DataFrame(rows, columns=["group", "sign", "layers", "text"])
+
+
+def picture(loaded: Loaded, found: Sequence[Shrinking], picked: int | None, everything: bool, take_mark: Callable[[], None]) -> None:
+    """Draw the groups, or those around the picked one; a click on a mark of one takes it."""
+    layers = layer_rows(cuts.graph(loaded.source), found, model_cache.layer_frame(loaded.source))
+    notes = {} if picked is None else _notes(found[picked])
+    rows = [place for place, name in enumerate(layers["name"]) if name in notes]
+    window = (0, len(layers) - 1) if everything else (max(rows[0] - 1, 0), min(rows[-1] + 1, len(layers) - 1))
+    fig = coupled(layers, track_rows(found), tie_rows(found), selected=picked, notes=notes, window=window, dark=show.dark())
+    with st.container(height=HIGH if fig.layout.height > HIGH else "content", border=False):
+        show.chart(
+            fig, CHART, "", alt="Layers from input to output, and lines that join those that shrink together",
+            on_select=take_mark, selection_mode="points",
+        )  # fmt: skip
+    st.caption(_caption(layers, found, picked, window))
+
+
+def _notes(entry: Shrinking) -> dict[str, str]:
+    """Return what to write beside each layer that loses something: a layer may lose inputs as well as outputs."""
+    notes = {row.layer: str(row) for row in entry.members}
+    for row in entry.readers:
+        notes[row.layer] = f"{notes[row.layer]}, {plural(row.each, 'input')}" if row.layer in notes else str(row)
+    return notes
+
+
+def _caption(layers: pd.DataFrame, found: Sequence[Shrinking], picked: int | None, window: tuple[int, int]) -> str:
+    """Say how much is coupled, and how to read the picture."""
+    tied = [entry for entry in found if entry.coupled]
+    stuck, alone, heads = int((layers["why"] != "").sum()), int((layers["group"] >= 0).sum()), int((layers["inside"] != "").sum())
+    shown = window[1] - window[0] + 1
+    part = f"Layers {window[0] + 1} to {window[1] + 1} of {len(layers)}. " if shown < len(layers) else ""
+    if picked is None and tied:
+        most = max(tied, key=lambda entry: len(entry.group.layers))
+        names = {name for entry in tied for name in entry.group.layers}
+        part += (
+            f"**{plural(len(tied), 'group')}** {'ties' if len(tied) == 1 else 'tie'} {len(names)} of {plural(len(layers), 'layer')}; "
+            f"the largest ties **{len(most.group.layers)}**, from {show.plain(most.group.layers[0])} on, by {operations(most.group)}. "
+        )
+    signs = dict.fromkeys(coupling.operation for entry in tied for coupling in entry.group.couplings)
+    legend = [f"**{show.plain(SIGNS.get(operation, OTHER))}** {operation}" for operation in signs]
+    legend += [f"**◇** heads of attention, and the dimensions in each ({heads})"] * bool(heads)
+    legend += [f"**○** shrinks alone ({alone})"] * bool(alone) + [f"**■** cannot shrink ({stuck})"] * bool(stuck)
+    if picked is not None:
+        return f"{part}At the right: what each layer loses with one of them. {', '.join(legend)}. Click one of its marks again to see all."
+    thick = "The thicker a line, the more channels. " * bool(tied)
+    return f"{part}{', '.join(legend)}. {thick}Click a mark to single it out."

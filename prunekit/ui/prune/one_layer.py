@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
 from prunekit.config import fields
-from prunekit.formatting import percent, plural
 from prunekit.models.layers import weight_of
 from prunekit.plots.weight_pixels import Blocks, blocks, parts, planes
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
-
-
-def layers_caption(frame: pd.DataFrame, what: str) -> str:
-    """Say which layers lose most and least, and which lose inputs."""
-    every = list(frame.itertuples())
-    rows = [row for row in every if row.ticked and row.after[0]]
-    blocks, fed = with_blocks(frame), _inputs(every)
-    if not any(row.gone for row in rows):
-        return f"{blocks}{fed}".strip() or "Nothing is removed at this setting."
-    grey = sum(not row.ticked for row in every)
-    end = fed + blocks + (f" Grey: {plural(grey, 'layer')} not ticked." if grey else "") + _held(rows)
-    end += " Click a bar to look at its layer." if len(every) > 1 else ""
-    most, least = max(rows, key=attrgetter("removed")), min(rows, key=attrgetter("removed"))
-    if len(rows) == 1:
-        return f"**{most.name}** loses {percent(most.removed)} of its {what}.{end}"
-    if math.isclose(float(most.removed), float(least.removed), abs_tol=0.01):
-        who = "Every layer loses" if len(rows) == len(every) else f"{plural(len(rows), 'layer')} lose"
-        return f"{who} about {percent(most.removed)} of {'its' if len(rows) == len(every) else 'their'} {what}.{end}"
-    return f"**{most.name}** loses most ({percent(most.removed)} of its {what}), **{least.name}** least ({percent(least.removed)}).{end}"
-
-
-def _inputs(rows: Sequence[Any]) -> str:
-    """Say which layers lose inputs, and which of them nothing else."""
-    fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
-    tables = [row for row in fed if getattr(row, "table", False)]
-    fed = [row for row in fed if row not in tables]
-    only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
-    text = f" Rows go from {', '.join(f'**{row.name}** ({percent(row.inputs)})' for row in tables)}." if tables else ""
-    if only:
-        top = max(only, key=attrgetter("inputs"))
-        share, which = percent(top.inputs), "which the layers before no longer deliver"
-        some = f"{plural(len(only), 'layer')} lose only inputs, **{top.name}** most ({share}), {which}"
-        text += f" {some}." if len(only) > 1 else f" **{top.name}** loses only inputs, {share} of them, {which}."
-    if both:
-        top = max(both, key=attrgetter("inputs"))
-        share = percent(top.inputs)
-        some = f"{plural(len(both), 'layer')} lose both outputs and inputs, **{top.name}** most inputs ({share})"
-        text += f" {some}." if len(both) > 1 else f" **{top.name}** loses inputs, too ({share})."
-    across = " or ".join(name for name, there in (("inputs", only or both), ("rows of a table", tables)) if there)
-    return f"{text} A bar is a layer's matrix: outputs along it, {across} across." if text else ""
-
-
-def in_removed_block(frame: pd.DataFrame) -> pd.Series:
-    """Return which layers go with a whole block."""
-    return frame["after"].map(lambda shape: shape[0] == 0)
-
-
-def with_blocks(frame: pd.DataFrame) -> str:
-    """Say how many layers go with whole blocks."""
-    gone = int(in_removed_block(frame).sum())
-    return f" {plural(gone, 'layer')} {'goes' if gone == 1 else 'go'} with whole blocks." if gone else ""
-
-
-def _held(rows: Sequence[Any]) -> str:
-    """Say which layers their cap holds: not one weight or channel more could go."""
-    names = [str(row.name) for row in rows if row.gone + 1 > row.cap * row.all]
-    if not names:
-        return ""
-    return (
-        f" **{', '.join(names[:3])}**{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'are' if names[1:] else 'is'} at the cap."
-    )
-
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]

@@ -1,135 +1,27 @@
-"""The Prune page, upper half: the big numbers and the pictures of the cut."""
+"""The pictures of the cut on the Prune page: all layers beside each other, and the cut through their scores."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from prunekit.criteria.methods import CRITERIA
-from prunekit.evaluation.quality import Evaluation, chance_sentence
-from prunekit.formatting import asked, count, listed, percent, plural, reached, times
+from prunekit.formatting import percent, plural
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_histograms import cut
-from prunekit.pruning.result import UNITS
-from prunekit.pruning.structured.plan import Plan
-from prunekit.ui.components import left_out, show, weight_bins
-from prunekit.ui.prune import embedding_rows, one_layer
-from prunekit.ui.shared import baseline, cuts, data_cache, measuring
+from prunekit.ui.components import show, weight_bins
+from prunekit.ui.prune import embedding_rows
+from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
-from prunekit.ui.start import input_fields
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
-
-
-def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Show the three big numbers, the dense model's beside each."""
-    first, second, third = st.columns(3)
-    with first:
-        _removed(now, view)
-    with second:
-        if view is None:
-            show.tile("Parameters", "—")
-        else:
-            before, after = view.params
-            label = "Non-zero parameters" if view.what == "weights" else "Parameters"
-            show.tile(label, count(after), "counted", f"dense {count(before)}, {percent(1 - after / before)} fewer")
-    with third:
-        _quality(now, loaded, judged)
-    if view is not None:
-        st.caption(_second_line(view, left_out.of_all(loaded.source, view)))
-    with show.slot():
-        _doubts(now, loaded, judged)
-
-
-def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Say what was guessed, and which qualities are no better than chance."""
-    before, after = judged or (baseline.figure(now, loaded), None)
-    guessed = loaded.guesses(data_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
-    show.doubts([chance_sentence(before, after), *guessed])
-
-
-WHOLE = " stays whole: "
-MOST_WHOLE = 3
-KINDS = {"channels": "channels", "heads": "heads", "head dimensions": "dimensions", "experts": "experts"}
-OF_WHAT = {
-    "weights": "of the ticked layers",
-    "channels": "of the ticked layers",
-    **dict.fromkeys(("params", "macs", "bytes"), "of the model"),
-    "rows": "of the tables that may lose some",
-}
-
-
-def _removed(now: Settings, view: View | None) -> None:
-    """Show the sparsity, requested beside achieved, in the unit that is counted."""
-    if view is None:
-        show.tile("Removed", "—")
-        return
-    unit = _unit(view)
-    label = f"{unit[0].upper()}{unit[1:]} removed"
-    exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
-    short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
-    wanted = view.spec.rows if view.unit == "rows" else (view.spec.sparsity or 0) if now.mode == "nm" else now.sparsity
-    told = reached(wanted, view.achieved)
-    said = told if told.startswith("asked") else f"asked {asked(wanted)}"
-    said = f"{now.pattern}: {said}" if now.mode == "nm" else said
-    show.tile(label, percent(view.achieved), "counted", f"{said}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
-
-
-def _unit(view: View) -> str:
-    """Return what is counted, in words: with heads among the units, those too."""
-    kinds = {group.kind for group in view.cut.groups} if isinstance(view.cut, Plan) and view.unit == "channels" else set()
-    if not kinds - {"channels"}:
-        return UNITS[view.unit]
-    named = [kind for kind in KINDS if kind in kinds and (kind != "head dimensions" or "channels" not in kinds)]
-    return " and ".join(filter(None, (", ".join(KINDS[kind] for kind in named[:-1]), KINDS[named[-1]])))
-
-
-def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Show the quality afterwards, empty until it is measured."""
-    figure, task = baseline.figure(now, loaded), measuring.task_here(now, loaded)
-    dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high, figure.metric)}" if figure else "dense not measured"
-    if data_cache.data_name(now, loaded) == data_cache.NO_DATA:
-        show.tile(task.headline.title, "—", "", "not measured: there are no data here")
-        return
-    if judged is None:
-        show.tile(task.headline.title, "—", "", f"not measured yet; {dense}")
-        return
-    before, after = judged
-    metric = after.metric
-    below = f"{show.interval(after.low, after.high, after.n, metric)}; dense {before.text()}"
-    note = f"95 % interval ({show.interval_by(metric)}), on the test split; dense measured on the same {task.units_of_data}."
-    show.tile(metric.title, after.text(), "measured", below, note)
-
-
-def _second_line(view: View, of_all: str) -> str:
-    """Say what the big numbers leave out: the share of the prunable weights, that of all parameters, and the work."""
-    before, after = view.macs
-    fewer = f"{times(before / after)} fewer" if after else "none left"
-    if view.what == "weights":
-        return (
-            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. {of_all} MACs of non-zero weights "
-            f"{count(before)} → {count(after)} "
-            f"({fewer}, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
-        )
-    blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
-    what = _unit(view) if view.unit == "channels" else "channels"
-    what += " and rows" if isinstance(view.cut, Plan) and view.cut.rows else ""
-    if view.rows_alone:
-        return (
-            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the rows. {of_all} MACs stay "
-            f"{count(before)}: looking a row up multiplies nothing."
-        )
-    whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
-    return (
-        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. {of_all} "
-        f"MACs {count(before)} → {count(after)} "
-        f"({fewer}, counted). How much faster that is, only a measurement tells: see Latency."
-    )
 
 
 def pictures(now: Settings, loaded: Loaded, view: View) -> None:
@@ -140,7 +32,7 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
         fig = by_layer(view.frame, what=view.what, dark=show.dark())
         with st.container(height=560 if 26 < len(view.frame) <= MOST_NAMED else "content", border=False):
             show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
-        st.caption(one_layer.layers_caption(view.frame, view.what))
+        st.caption(layers_caption(view.frame, view.what))
     with right:
         if view.rows_alone:
             embedding_rows.section(view)
@@ -239,8 +131,8 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
 
 def _strip_caption(view: View) -> str:
     """Say how the layers change shape."""
-    rows = view.frame[(view.frame["gone"] > 0) & ~one_layer.in_removed_block(view.frame)]
-    blocks = one_layer.with_blocks(view.frame)
+    rows = view.frame[(view.frame["gone"] > 0) & ~in_removed_block(view.frame)]
+    blocks = with_blocks(view.frame)
     if rows.empty:
         return blocks.strip() or "No channel is removed at this setting."
     row = rows.loc[rows["removed"].idxmax()]
@@ -250,35 +142,62 @@ def _strip_caption(view: View) -> str:
     )
 
 
-def limits(view: View) -> None:
-    """Show what stood in the way of the setting."""
-    if not view.limits:
-        return
-    shown = [show.plain(limit) for limit in folded(view.limits)]
-    if len(shown) == 1:
-        st.warning(shown[0], icon=":material/block:")
-        return
-    with st.expander(f"What limits this setting ({len(shown)})", icon=":material/block:", expanded=len(shown) <= 3):
-        st.markdown("\n".join(f"- {limit}" for limit in shown))
+def layers_caption(frame: pd.DataFrame, what: str) -> str:
+    """Say which layers lose most and least, and which lose inputs."""
+    every = list(frame.itertuples())
+    rows = [row for row in every if row.ticked and row.after[0]]
+    blocks, fed = with_blocks(frame), _inputs(every)
+    if not any(row.gone for row in rows):
+        return f"{blocks}{fed}".strip() or "Nothing is removed at this setting."
+    grey = sum(not row.ticked for row in every)
+    end = fed + blocks + (f" Grey: {plural(grey, 'layer')} not ticked." if grey else "") + _held(rows)
+    end += " Click a bar to look at its layer." if len(every) > 1 else ""
+    most, least = max(rows, key=attrgetter("removed")), min(rows, key=attrgetter("removed"))
+    if len(rows) == 1:
+        return f"**{most.name}** loses {percent(most.removed)} of its {what}.{end}"
+    if math.isclose(float(most.removed), float(least.removed), abs_tol=0.01):
+        who = "Every layer loses" if len(rows) == len(every) else f"{plural(len(rows), 'layer')} lose"
+        return f"{who} about {percent(most.removed)} of {'its' if len(rows) == len(every) else 'their'} {what}.{end}"
+    return f"**{most.name}** loses most ({percent(most.removed)} of its {what}), **{least.name}** least ({percent(least.removed)}).{end}"
 
 
-def folded(limits: Sequence[str]) -> list[str]:
-    """Return sentences, those that say of several layers that they stay whole for one reason as one."""
-    reasons: dict[str, list[str]] = {}
-    for limit in dict.fromkeys(limits):
-        name, mark, why = limit.partition(WHOLE)
-        reasons.setdefault(why if mark else limit, []).append(name if mark else "")
-    return [_of_all(why, names) if names[0] else why for why, names in reasons.items()]
+def _inputs(rows: Sequence[Any]) -> str:
+    """Say which layers lose inputs, and which of them nothing else."""
+    fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
+    tables = [row for row in fed if getattr(row, "table", False)]
+    fed = [row for row in fed if row not in tables]
+    only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
+    text = f" Rows go from {', '.join(f'**{row.name}** ({percent(row.inputs)})' for row in tables)}." if tables else ""
+    if only:
+        top = max(only, key=attrgetter("inputs"))
+        share, which = percent(top.inputs), "which the layers before no longer deliver"
+        some = f"{plural(len(only), 'layer')} lose only inputs, **{top.name}** most ({share}), {which}"
+        text += f" {some}." if len(only) > 1 else f" **{top.name}** loses only inputs, {share} of them, {which}."
+    if both:
+        top = max(both, key=attrgetter("inputs"))
+        share = percent(top.inputs)
+        some = f"{plural(len(both), 'layer')} lose both outputs and inputs, **{top.name}** most inputs ({share})"
+        text += f" {some}." if len(both) > 1 else f" **{top.name}** loses inputs, too ({share})."
+    across = " or ".join(name for name, there in (("inputs", only or both), ("rows of a table", tables)) if there)
+    return f"{text} A bar is a layer's matrix: outputs along it, {across} across." if text else ""
 
 
-def _of_all(why: str, names: Sequence[str]) -> str:
-    """Say why some layers stay whole."""
-    if len(names) == 1:
-        return f"{names[0]}{WHOLE}{why}"
-    each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
-    return f"{listed(names, MOST_WHOLE, 'layer')} stay whole: {each}"
+def in_removed_block(frame: pd.DataFrame) -> pd.Series:
+    """Return which layers go with a whole block."""
+    return frame["after"].map(lambda shape: shape[0] == 0)
 
 
-def shapes(frame: pd.DataFrame) -> Any:
-    """Return the changed shapes as text, ``64 → 44`` where a layer shrinks."""
-    return [f"{b[0]} → {a[0]}" if b != a and b[0] != a[0] else str(b[0]) for b, a in zip(frame["before"], frame["after"], strict=True)]
+def with_blocks(frame: pd.DataFrame) -> str:
+    """Say how many layers go with whole blocks."""
+    gone = int(in_removed_block(frame).sum())
+    return f" {plural(gone, 'layer')} {'goes' if gone == 1 else 'go'} with whole blocks." if gone else ""
+
+
+def _held(rows: Sequence[Any]) -> str:
+    """Say which layers their cap holds: not one weight or channel more could go."""
+    names = [str(row.name) for row in rows if row.gone + 1 > row.cap * row.all]
+    if not names:
+        return ""
+    return (
+        f" **{', '.join(names[:3])}**{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'are' if names[1:] else 'is'} at the cap."
+    )

@@ -1,4 +1,4 @@
-"""The choices of the Recover page: what follows the cut, and its plan as a picture."""
+"""The choices of the Recover page: what follows the cut, its plan as a picture, and the buttons that start it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.requests import AccuracyRequest
 from prunekit.formatting import percent, plural
 from prunekit.plots.learning_curves import schedule_chart
 from prunekit.tasks.protocol import Task
@@ -21,6 +24,7 @@ from prunekit.training.gradual import planned
 from prunekit.ui import routes
 from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -126,3 +130,61 @@ def plan(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     note = f"The plan: {words} over {plural(recovery.epochs, 'epoch')} of {task.count(images)}; the learning rate peaks at {peak:.3g}."
     with st.expander("The plan: sparsity and learning rate against epochs", icon=":material/timeline:", expanded=len(cuts) > 1):
         show.chart(schedule_chart(frame, dark=show.dark()), "schedule", note)
+
+
+def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) -> AccuracyRequest:
+    """Return what is asked of the core: stages are judged by validation samples, where there are some."""
+    model, of_data = measuring.lend(now, loaded, data)
+    split = "validation" if data.validation is not None else "test"
+    return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
+
+
+def start(request: AccuracyRequest, title: str) -> None:
+    """Start a recovery; a button's callback."""
+    job = board().get(key_of("recover", request.to_dict()))
+    if job is not None and not job.active:
+        board().drop(job.key)
+    measuring.ask("recover", request.to_dict(), title)
+
+
+def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str) -> AccuracyRequest | None:
+    """Show the two buttons, and return the request whose results are shown."""
+    whole = recovery_of(now, loaded)
+    alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
+    normed = has_norms(loaded)
+    shown = request_of(now, loaded, data, whole) if not problem else None
+    quick = request_of(now, loaded, data, alone) if normed else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = shown is not None and _active(shown)
+        words = f"Prune and {'fine-tune' if whole.epochs else 'recalibrate'}" if shown is not None else "Prune and fine-tune"
+        st.button(
+            "Under way …" if busy else words, key="recover_start", type="primary", icon=":material/healing:",
+            disabled=shown is None or busy,
+            on_click=start, args=(shown, f"{words} {loaded.source.name}"),
+        )  # fmt: skip
+        st.button(
+            "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
+            on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
+            help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if normed
+            else "This model has no BatchNorm.",
+        )  # fmt: skip
+    if not normed:
+        st.caption("This model has no BatchNorm, so there is nothing to recalibrate: what comes back comes from fine-tuning.")
+    if problem:
+        st.caption(f":orange[{problem}]")
+    return _latest(shown, quick)
+
+
+def _active(request: AccuracyRequest) -> bool:
+    """Return whether a recovery is under way."""
+    job = board().get(key_of("recover", request.to_dict()))
+    return job is not None and job.active
+
+
+def _latest(*requests: AccuracyRequest | None) -> AccuracyRequest | None:
+    """Return the request that was asked for last, or the first that can be asked for."""
+    jobs = [(board().get(key_of("recover", request.to_dict())), request) for request in requests if request is not None]
+    known = [(job.number, request) for job, request in jobs if job is not None]
+    if known:
+        return max(known, key=lambda pair: pair[0])[1]
+    return next((request for request in requests if request is not None), None)

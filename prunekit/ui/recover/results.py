@@ -1,4 +1,4 @@
-"""What came back: the recovery as a job, its learning curves while it runs, and every stage measured."""
+"""What came back: learning curves while it runs, every stage measured, and the model in int8."""
 
 from __future__ import annotations
 
@@ -12,86 +12,28 @@ import pandas as pd
 import streamlit as st
 
 from prunekit import evaluation
-from prunekit.config.recovery import Recovery
-from prunekit.data.dataset import Data
 from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.formatting import size, times
 from prunekit.plots.learning_curves import learning_curves, recovery_steps
 from prunekit.tasks.metrics import HIGHER
 from prunekit.tasks.protocol import Task
+from prunekit.tasks.text_inputs import TextInputs
 from prunekit.tasks.wording import change_text
 from prunekit.training.batchnorm import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
-from prunekit.ui.recover import options, quantising
+from prunekit.ui.recover import options
 from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
-from prunekit.ui.state.settings import Settings
 
 EPOCHS = ["epoch", "loss", "train_quality", "value", "low", "high", "sparsity", "lr"]
-
-
-def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) -> AccuracyRequest:
-    """Return what is asked of the core: stages are judged by validation samples, where there are some."""
-    model, of_data = measuring.lend(now, loaded, data)
-    split = "validation" if data.validation is not None else "test"
-    return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
-
-
-def start(request: AccuracyRequest, title: str) -> None:
-    """Start a recovery; a button's callback."""
-    job = board().get(key_of("recover", request.to_dict()))
-    if job is not None and not job.active:
-        board().drop(job.key)
-    measuring.ask("recover", request.to_dict(), title)
-
-
-def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str) -> AccuracyRequest | None:
-    """Show the two buttons, and return the request whose results are shown."""
-    whole = options.recovery_of(now, loaded)
-    alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
-    has_norms = options.has_norms(loaded)
-    shown = request_of(now, loaded, data, whole) if not problem else None
-    quick = request_of(now, loaded, data, alone) if has_norms else None
-    with st.container(horizontal=True, vertical_alignment="center"):
-        busy = shown is not None and _active(shown)
-        words = f"Prune and {'fine-tune' if whole.epochs else 'recalibrate'}" if shown is not None else "Prune and fine-tune"
-        st.button(
-            "Under way …" if busy else words, key="recover_start", type="primary", icon=":material/healing:",
-            disabled=shown is None or busy,
-            on_click=start, args=(shown, f"{words} {loaded.source.name}"),
-        )  # fmt: skip
-        st.button(
-            "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
-            on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
-            help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if has_norms
-            else "This model has no BatchNorm.",
-        )  # fmt: skip
-    if not has_norms:
-        st.caption("This model has no BatchNorm, so there is nothing to recalibrate: what comes back comes from fine-tuning.")
-    if problem:
-        st.caption(f":orange[{problem}]")
-    return _latest(shown, quick)
-
-
-def _active(request: AccuracyRequest) -> bool:
-    """Return whether a recovery is under way."""
-    job = board().get(key_of("recover", request.to_dict()))
-    return job is not None and job.active
-
-
-def _latest(*requests: AccuracyRequest | None) -> AccuracyRequest | None:
-    """Return the request that was asked for last, or the first that can be asked for."""
-    jobs = [(board().get(key_of("recover", request.to_dict())), request) for request in requests if request is not None]
-    known = [(job.number, request) for job, request in jobs if job is not None]
-    if known:
-        return max(known, key=lambda pair: pair[0])[1]
-    return next((request for request in requests if request is not None), None)
 
 
 def results(loaded: Loaded, request: AccuracyRequest, task: Task) -> None:
@@ -138,7 +80,7 @@ def _draw(loaded: Loaded, job: Job, request: AccuracyRequest, task: Task) -> Non
         _curves(job, job.request, task)
     if job.state == "done":
         _take(stages[-1], request)
-        quantising.offer(stages, request, task)
+        _quantise(stages, request, task)
 
 
 def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
@@ -267,3 +209,46 @@ def _take(stage: Stage, request: AccuracyRequest) -> None:
         "Download the recovered model", data=archive, file_name=f"{name}.zip", mime="application/zip", icon=":material/download:",
         on_click="ignore", help="model.safetensors and recipe.yaml; `prunekit.load_model(folder)` opens it again.",
     )  # fmt: skip
+
+
+def _quantise(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
+    """Offer to quantise what was recovered, and show every stage in one table."""
+    units = task.units_of_data
+    text = isinstance(task, TextInputs)
+    how = "its linear layers, their inputs as they come" if text else f"calibrated on training {units}"
+    show.section("And in int8?", f"Quantised for ONNX Runtime, {how}; {task.headline.phrase} measured in that runtime.")
+    key = key_of("quantise", request.to_dict())
+    job, found = board().get(key), measuring.finished(key)
+    st.button(
+        "Quantise to int8", key="quantise_start", icon=":material/compress:",
+        disabled=job is not None and (job.active or found is not None), on_click=measuring.ask,
+        args=("quantise", request.to_dict(), f"Quantise {request.model.name}"),
+    )  # fmt: skip
+    measuring.panel(key)
+    if found is None:
+        return
+    st.dataframe(_stage_table(stages, found), hide_index=True, width="stretch")
+    difference = evaluation.compare(found.before_test, found.test)
+    st.caption(
+        f"int8 against the same model in float32, on {found.test.n:,} test {units}: {difference.sentence()}; the file is "
+        f"{times(found.before_bytes / found.bytes)} smaller."
+    )
+    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
+    st.download_button(
+        "Download the int8 model (ONNX)", found.file.read_bytes, file_name=name, icon=":material/download:", on_click="ignore"
+    )
+
+
+def _stage_table(stages: list[Stage], found: Quantised) -> pd.DataFrame:
+    """Return every stage, the quantised model last, as people read it."""
+
+    def words(accuracy: evaluation.Evaluation | None) -> str:
+        return "–" if accuracy is None else show.plus_minus(accuracy.value, accuracy.low, accuracy.high, accuracy.metric)
+
+    rows = [(TITLES[s.name], words(s.accuracy), words(s.test), "–", s.run[:12]) for s in stages]
+    rows[-1] = (*rows[-1][:3], size(found.before_bytes), rows[-1][4])
+    rows.append(("Quantised to int8", words(found.accuracy), words(found.test), size(found.bytes), found.run[:12]))
+    return pd.DataFrame(
+        rows,
+        columns=["step", f"{found.accuracy.metric.phrase} (n = {found.accuracy.n:,})", f"test (n = {found.test.n:,})", "ONNX file", "run"],
+    )

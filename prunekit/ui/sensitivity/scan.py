@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from prunekit.config.choices import default_scope, drawn_criteria_of
+from prunekit.config.choices import DEFAULT_CRITERION, default_scope, drawn_criteria_of
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
@@ -78,7 +78,7 @@ def setting(now: Settings, data: Data, task: Task) -> None:
 def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     """Return what is asked of the core."""
     mode = mode_of(now)
-    criterion = now.criterion if now.criterion in drawn_criteria_of(mode) else "l1"
+    criterion = now.criterion if now.criterion in drawn_criteria_of(mode) else DEFAULT_CRITERION
     spec = PruneSpec(mode=mode, criterion=criterion, scope=default_scope(mode), seed=now.seed, samples=now.samples)
     split = "validation" if data.validation is not None else "test"
     model, of_data = measuring.lend(now, loaded, data)

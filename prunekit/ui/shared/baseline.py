@@ -18,9 +18,9 @@ from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.identity import installed, this_machine
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.new_run import dense_run, pruned_run
 from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.experiments.run_list import dense_run, pruned_run
 from prunekit.experiments.sensitivity_run import WHAT as SENSITIVITY
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from prunekit import pruning
-from prunekit.config.choices import NEEDS_DATA, SEEDED
+from prunekit.config.choices import DEFAULT_CRITERION, NEEDS_DATA, SEEDED
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
@@ -184,5 +184,5 @@ def without_data(spec: PruneSpec) -> None:
         "that looks at weights alone.",
         "database_off",
     )
-    plain = {"criterion": "l1", "remove_layers": 0, "row_criterion": "norm"}
-    st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs=plain)
+    plain = {"criterion": DEFAULT_CRITERION, "remove_layers": 0, "row_criterion": "norm"}
+    st.button(f"Use {CRITERIA[DEFAULT_CRITERION].title}", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs=plain)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from prunekit.config.choices import NEEDS_DATA
+from prunekit.config.choices import DEFAULT_CRITERION, NEEDS_DATA
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import OutOfReach, PrunekitError
 from prunekit.formatting import percent, plural
@@ -52,12 +52,15 @@ def followed(now: Settings, source: Source) -> Settings:
     return now.change(overrides=tuple(sorted((place[name], share) for name, share in found.overrides)), sparsity=found.sparsity)
 
 
+def _without_data(spec: PruneSpec) -> PruneSpec:
+    """Return a setting by which as much goes, and no image has to be looked at: how many go does not depend on which."""
+    return replace(spec, criterion=DEFAULT_CRITERION, samples=PruneSpec.samples) if spec.criterion in NEEDS_DATA else spec
+
+
 def _of(now: Settings, source: Source) -> Scaled:
     """Return the targets of some settings as they are carried out."""
     every = model_cache.load(source).every
-    spec = now.change(overrides=()).spec(every)
-    # how many go does not depend on which, so that no image has to be looked at
-    spec = replace(spec, criterion="l1", samples=PruneSpec.samples) if spec.criterion in NEEDS_DATA else spec
+    spec = _without_data(now.change(overrides=()).spec(every))
     return _scaled(source, spec, tuple((every[i], share) for i, share in now.targets))
 
 
@@ -118,8 +121,7 @@ def sum_of(now: Settings, source: Source) -> float:
     """Return the total that the targets make up as they stand, or the overrides where there are none; the setting's own if they cannot."""
     every = model_cache.load(source).every
     try:
-        spec = now.change(overrides=()).spec(every)
-        spec = replace(spec, criterion="l1", samples=PruneSpec.samples) if spec.criterion in NEEDS_DATA else spec
+        spec = _without_data(now.change(overrides=()).spec(every))
         asked = {every[i]: share for i, share in now.targets or now.overrides}
         return made(ranking_of(source, replace(spec, overrides=tuple((name, 0.0) for name in asked))), asked)
     except PrunekitError:
