@@ -231,7 +231,7 @@ def reason(curve: DropCurve, sparsity: float, drop: float, metric: Metric = ACCU
     beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
     told = _cost(curve, sparsity, drop, metric)
     if not beyond.size:
-        return f"even at {ordinary(asked(sparsity))}, the most that was measured, it {told}"
+        return f"{told}; {ordinary(asked(sparsity))} is the most that was measured"
     following = float(curve.sparsities[int(beyond[0])])
     ahead = f"{ordinary(asked(following))} {_cost(curve, following, float(curve.drops[int(beyond[0])]), metric, would=True)}"
     return f"stays whole: {ahead}" if sparsity == 0 else f"{told}; {ahead}"
@@ -250,5 +250,5 @@ def _cost(curve: DropCurve, sparsity: float, drop: float, metric: Metric, *, wou
         return f"{'would cost' if would else 'costs'} about {loss_text(metric, drop)}, between measured ones"
     told, counted = costs(metric, measured, would=would), loss_text(metric, drop)
     if is_gain(metric, measured):
-        return f"{told} as measured, which counts as {lost_or_gained(metric, drop)}"
+        return f"{told}, which counts as {lost_or_gained(metric, drop)}"
     return told if told == costs(metric, drop, would=would) else f"{told} as measured, {counted.removesuffix(' points')} as it counts"
