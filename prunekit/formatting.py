@@ -74,6 +74,15 @@ def times(ratio: float) -> str:
     return f"{_three(ratio)}×"
 
 
+def by_times(before: float, after: float, less: str, more: str, same: str) -> str:
+    """Return how many times less or more there is: ``2.90× smaller``, ``1.05× larger``; where that reads as once, ``same``.
+
+    ``less``, ``more``, ``same`` are the words for it; ``same`` stands, too, where one of the two is nothing and there is no ratio.
+    """
+    ratio = max(before, after) / min(before, after) if before and after else 1.0
+    return same if times(ratio) == times(1) else f"{times(ratio)} {less if before > after else more}"
+
+
 def ratio_span(low: float, high: float) -> str:
     """Return the interval of a ratio: ``1.51 to 1.53``."""
     return f"{_three(low)} to {_three(high)}"
@@ -147,6 +156,7 @@ __all__ = [
     "MINUS",
     "THIN",
     "asked",
+    "by_times",
     "count",
     "error",
     "listed",

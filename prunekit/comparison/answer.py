@@ -11,8 +11,7 @@ from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.run_list import EARLIER
 from prunekit.experiments.stored_metric import Shown
-from prunekit.formatting import listed
-from prunekit.formatting import times as written
+from prunekit.formatting import by_times, listed, times
 
 
 class Answer(NamedTuple):
@@ -85,14 +84,7 @@ def _size(column: Column, baseline: Column) -> str:
     """Say how much smaller a run is to ship."""
     if column.shipped is None or baseline.shipped is None:
         return ""
-    return f"{times(baseline.shipped.bytes, column.shipped.bytes, 'smaller', 'larger')} ({column.shipped.how})"
-
-
-def times(before: float, after: float, less: str, more: str) -> str:
-    """Return a ratio in words: 2.90× smaller."""
-    ratio = before / after
-    words = f"{written(ratio)} {less}" if ratio > 1 else f"{written(1 / ratio)} {more}"
-    return "the same size" if words.startswith(written(1.0)) else words
+    return f"{by_times(baseline.shipped.bytes, column.shipped.bytes, 'smaller', 'larger', 'the same size')} ({column.shipped.how})"
 
 
 def _speed(speed: Speed | None) -> str:
@@ -137,7 +129,7 @@ def _faster(best: Column, others: Sequence[Column]) -> str:
     top, speed = min(timed, key=lambda pair: pair[1].ratio)
     if best.speed is None:
         return f"{top.letter} was timed at {_speed(speed)}, {best.letter} was not timed"
-    return f"{top.letter} is faster ({written(1 / speed.ratio)})" if speed.high < best.speed.low else ""
+    return f"{top.letter} is faster ({times(1 / speed.ratio)})" if speed.high < best.speed.low else ""
 
 
 def _smaller(best: Column, others: Sequence[Column], baseline: Column, words: QualityWords) -> str:
@@ -149,7 +141,8 @@ def _smaller(best: Column, others: Sequence[Column], baseline: Column, words: Qu
         return ""
     top, size = min(less, key=lambda pair: pair[1])
     cost = "not compared with dense" if top.difference is None else top.difference.sentence()
-    told = f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense, {cost})"
+    beside = by_times(baseline.shipped.bytes, size, "smaller than", "larger than", "as large as")
+    told = f"{top.letter} is smaller ({beside} dense, {cost})"
     several = sum(column.accuracy is not None for column in others) > 1  # of two it was said before
     equal = several and best.accuracy is not None and top.accuracy is not None and not _beats(best.accuracy, top.accuracy)
     return told + (f", and {best.letter} is not significantly {words.better}" if equal else "")

@@ -12,7 +12,8 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import ordinary
-from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.metrics import HIGHER, PERCENT
+from prunekit.tasks.wording import loses, loss_text, lost_between
 
 ROUNDING = 1e-9
 """A limit that is met to this is met: 0.97 less 0.96 is a little more than 0.01 in binary."""
@@ -109,10 +110,10 @@ class Gate:
         low, high = _ends(lost.low, lost.high)
         judged = lost.value if not self.sure else _needed(high, seen)
         passed = judged - limit <= ROUNDING * max(1.0, abs(limit))
-        span = "no interval" if low is None or high is None else f"95 % interval {metric.number(low)} to {_amount(metric, high)}"
+        span = "no interval" if low is None or high is None else f"95 % interval {lost_between(metric, low, high)}"
         by = ", judged by the upper end" if self.sure else ""
-        against = f"of {metric.phrase} against {_called(reference)} ({span}){by}; allowed: {_amount(metric, limit)}"
-        sentence = f"{_word(passed)}: {_called(column)} lost {_amount(metric, lost.value)} {against}"
+        against = f"against {_called(reference)} ({span}){by}; allowed: {loss_text(metric, limit)}"
+        sentence = f"{_word(passed)}: {_called(column)} {loses(metric, lost.value, past=True)} {against}"
         told = (metric.name, limit, lost.value, low, high, passed, ordinary(sentence))
         return Check("lost", column.run.id, column.letter, reference.letter, *told)
 
@@ -144,11 +145,6 @@ def _needed(end: float | None, seen: Evaluation) -> float:
     if end is None:
         raise PrunekitError(f"--sure needs an interval, and {seen.metric.phrase} has none on these {seen.n:,} samples: leave --sure out")
     return end
-
-
-def _amount(metric: Metric, value: float) -> str:
-    """Return how much of a metric was lost; less than nothing where it was gained."""
-    return f"{metric.number(value)} points" if metric.unit == PERCENT else metric.format(value)
 
 
 def _word(passed: bool) -> str:

@@ -13,7 +13,7 @@ from prunekit.evaluation.sensitivity.drop_curves import drop_curves
 from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.formatting import asked, ordinary, percent, plural
 from prunekit.tasks.metrics import PERCENT, Metric
-from prunekit.tasks.wording import loses, loss_text
+from prunekit.tasks.wording import loses, lost_or_gained
 
 FEW, NARROW = 4, 16  # channels: fewer than so many left are few, of a layer that had so many
 MUCH = 0.10  # lost: of accuracy points, of another metric a share of the dense model's value
@@ -176,7 +176,7 @@ def _curve(spec: PruneSpec, points: Sequence[Point], metric: Metric | None, dens
     safe = max((point.sparsity for point in known if point.sparsity < broken.sparsity), default=0.0)
     sentence = f"measured before: this setting at {percent(broken.sparsity)} already {loses(metric, broken.loss)}"
     choices = (Choice(ordinary(f"Go back to {percent(safe)}"), {"sparsity": safe}),) if safe else ()
-    held = f"; at {percent(safe)} it is {loss_text(metric, max(p.loss for p in known if p.sparsity == safe))}" if safe else ""
+    held = f"; at {percent(safe)} {lost_or_gained(metric, max(p.loss for p in known if p.sparsity == safe))}" if safe else ""
     return Caution("curve", ordinary(sentence + held), choices)
 
 

@@ -11,8 +11,9 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
-from prunekit.formatting import lost, ordinary, percent
+from prunekit.formatting import ordinary, percent
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric, Proportion
+from prunekit.tasks.wording import loss_number, loss_text, lost_between, lost_or_gained
 
 RESOLUTION = 0.005
 SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
@@ -132,7 +133,8 @@ def _sentence(sparsity: float, drop: Difference, allowed: float, confident: bool
     """Say how far it goes."""
     if sparsity == 0:
         return f"No sparsity that was looked at keeps the {_change(drop)} within {_allowed(allowed, drop)} on {drop.n:,} {drop.units}."
-    reach = ", the highest that was looked at," if all_the_way else ""
+    away, reach = drop.metric.lost(drop), ", the highest that was looked at," if all_the_way else ""
+    worst = (loss_number if drop.metric.unit == PERCENT else loss_text)(drop.metric, max(away.high, 0.0))
     sure = (
         "so that it holds with 95 % confidence"
         if confident
@@ -140,14 +142,8 @@ def _sentence(sparsity: float, drop: Difference, allowed: float, confident: bool
     )
     return (
         f"Up to {ordinary(percent(sparsity))}{reach} the {_change(drop)} is within {_allowed(allowed, drop)}: "
-        f"{_points(drop)} on {drop.n:,} {drop.units}, "
-        f"at worst {_figure(max(drop.metric.lost(drop).high, 0), drop)}, {sure}."
+        f"{lost_or_gained(drop.metric, away.value)} on {drop.n:,} {drop.units}, at worst {worst}, {sure}."
     )
-
-
-def _figure(value: float, drop: Difference) -> str:
-    """Return a loss without "points"; of a metric with another unit with that."""
-    return lost(value) if drop.metric.unit == PERCENT else drop.metric.format(value)
 
 
 def _allowed(allowed: float, drop: Difference) -> str:
@@ -163,23 +159,14 @@ def _change(drop: Difference) -> str:
     return "drop" if drop.metric.better == HIGHER else "rise"
 
 
-def _points(drop: Difference) -> str:
-    """Say how large a drop is."""
-    value = drop.metric.lost(drop).value
-    if _figure(abs(value), drop) == _figure(0.0, drop):
-        return "nothing lost"
-    worse, better = ("lost", "gained") if drop.metric.better == HIGHER else ("more", "less")
-    return f"{_figure(abs(value), drop)}{' points' if drop.metric.unit == PERCENT else ''} {worse if value > 0 else better}"
-
-
 def confirm(dense: Evaluation, pruned: Evaluation, allowed: float, advice: str = "Take a lower sparsity") -> Confirmation:
     """Say whether an allowed drop (a fraction) holds on images that had no part in finding the sparsity."""
     _check(allowed, dense.metric)
     drop = compare(dense, pruned)
     holds, confident = is_within(drop, allowed), _confident(drop, allowed)
     away, within = drop.metric.lost(drop), _allowed(allowed, drop)
-    interval = f"{_figure(away.low, drop)} to {_figure(away.high, drop)}"
-    measured = f"on {drop.n:,} test {drop.units}, {_points(drop)}, 95 % interval {interval}"
+    told, interval = lost_or_gained(drop.metric, away.value), lost_between(drop.metric, away.low, away.high)
+    measured = f"on {drop.n:,} test {drop.units}, {told}, 95 % interval {interval}"
     if confident:
         return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {within}.")
     if holds:

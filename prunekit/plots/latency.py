@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import count, milliseconds, percent, ratio_span, short, times
+from prunekit.formatting import by_times, count, milliseconds, percent, ratio_span, short, times
 from prunekit.plots import theme
 
 MOST_ROWS = 40  # beyond this the layers with the least time stand in one row
@@ -88,8 +88,8 @@ def time_caption(frame: pd.DataFrame) -> str:
     before, after = float(frame["ms_before"].sum()), float(frame["ms_after"].sum())
     macs = float(frame["macs_before"].sum()), float(frame["macs_after"].sum())
     top = frame.loc[frame["ms_after"].idxmax()]
-    changed = f"MACs fell {times(macs[0] / macs[1])}" if 0 < macs[1] < macs[0] else "The MACs by shape are the same, zeros included"
-    faster = f"time {times(before / after)}" if after < before else "time did not fall"
+    changed = by_times(*macs, "fewer MACs", "more MACs", "The MACs by shape are the same, zeros included")
+    faster = by_times(before, after, "less time", "more time", "the time is the same")
     share = percent(float(top["ms_after"]) / after, 0)
     spans = f"{milliseconds(before)} ms before, {milliseconds(after)} ms after, summed over the rows"
     return f"{changed}, {faster} ({spans}). **{top['layer']}** takes most now: {share} of it."

@@ -10,7 +10,7 @@ from prunekit.formatting import count, percent, plural, size
 from prunekit.plots import theme
 from prunekit.plots.quality_axis import DECADE, axis, log_ticks, quality_range
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
-from prunekit.tasks.wording import loss_text, worse_by, written
+from prunekit.tasks.wording import lost_or_gained, worse_by, written
 
 SHOWN = 6.0  # times the allowed loss: what loses more is drawn at the edge of the picture
 STATES = {"holds": "holds", "falls": "loses too much"}
@@ -95,8 +95,8 @@ def _trials(rows: pd.DataFrame, goal: str, before: float, metric: Metric, *, sta
     colour = theme.KEPT if holds else theme.removed(dark, 0.75)
     away = "triangle-down" if metric.better == HIGHER else "triangle-up"
     said = [
-        (row.run, row.title, cost_text(goal, row.cost), percent(row.cost / before), written(metric, row.value), loss_text(metric, row.loss),
-         f"{row.samples:,}", row.number)
+        (row.run, row.title, cost_text(goal, row.cost), percent(row.cost / before), written(metric, row.value),
+         lost_or_gained(metric, row.loss), f"{row.samples:,}", row.number)
         for row in rows.itertuples()
     ]  # fmt: skip
     return go.Scatter(
@@ -109,7 +109,7 @@ def _trials(rows: pd.DataFrame, goal: str, before: float, metric: Metric, *, sta
         },
         hovertemplate=(
             "<b>trial %{customdata[7]}</b>: %{customdata[1]}<br>%{customdata[2]}, %{customdata[3]} of dense<br>"
-            f"{metric.phrase} %{{customdata[4]}}, %{{customdata[5]}} {'lost' if metric.better == HIGHER else 'added'}"
+            f"{metric.phrase} %{{customdata[4]}}, %{{customdata[5]}}"
             "<br>n = %{customdata[6]}<extra></extra>"
         ),
     )  # fmt: skip
@@ -124,7 +124,7 @@ def search_caption(frame: pd.DataFrame, *, goal: str, before: float, dense: floa
         least = holding.loc[holding["cost"].idxmin()]
         text += f" The ringed one has {cost_text(goal, least['cost'])}, {percent(least['cost'] / before)} of dense"
         loss = float(least["loss"])
-        text += f", and {'loses' if loss > 0 else 'gains'} {loss_text(metric, abs(loss))}." if loss else ", and loses nothing."
+        text += f": {lost_or_gained(metric, loss)}."
     few = int((frame["samples"] < frame["samples"].max()).sum())
     text += f" {few} fell clearly on a first look at fewer {units}." if few else ""
     away = int(beyond(frame, metric, allowed, dense).sum())

@@ -19,7 +19,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.records import QUALITY
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import ratio_span, size, times
+from prunekit.formatting import by_times, ratio_span, size, times
 from prunekit.plots import theme
 from prunekit.reports import pictures
 from prunekit.reports.material import Shapes, family, said, shapes
@@ -87,13 +87,13 @@ def big_three(column: Column, baseline: Column) -> tuple[tuple[str, str, str], .
     """Return the three big numbers of a run: label, value, and what stands below; a dash until it was measured."""
     kept, before, faster = column.accuracy, baseline.accuracy, column.speed
     small, dense = column.shipped, baseline.shipped
-    ratio = times(dense.bytes / small.bytes) if small and dense and small.bytes else ""
+    ratio = by_times(dense.bytes, small.bytes, "smaller than", "larger than", "as large as") if small and dense and small.bytes else ""
     return (
         (
             f"{kept.metric.title if kept else ACCURACY.title} kept", kept.text() if kept else "–",
             f"dense {before.text()}" if kept and before else "not measured",
         ),
-        ("Size to ship", size(small.bytes) if small else "–", f"{ratio} smaller than dense" if ratio else "not measured"),
+        ("Size to ship", size(small.bytes) if small else "–", f"{ratio} dense" if ratio else "not measured"),
         (
             "Speed", times(1 / faster.ratio) if faster else "–",
             f"{ratio_span(1 / faster.high, 1 / faster.low)}, {faster.where()}" if faster else "not measured",

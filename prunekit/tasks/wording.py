@@ -44,11 +44,45 @@ def change_text(metric: Metric, change: float) -> str:
     return metric.format_difference(change)
 
 
-def loses(metric: Metric, loss: float) -> str:
-    """Return what a loss does: ``loses 0.6 points of accuracy``, ``loses 0.021 of R²``, ``raises mean error by 1.31 kWh``."""
+def is_gain(metric: Metric, loss: float) -> bool:
+    """Return whether a loss reads as a gain: below nothing in the digits that are shown."""
+    return loss_number(metric, loss).startswith("−")
+
+
+def loses(metric: Metric, loss: float, *, past: bool = False) -> str:
+    """Return what a loss does: ``loses 0.6 points of accuracy``, ``raises mean error by 1.31 kWh``, ``gains 0.6 points of accuracy``."""
+    gain, amount = is_gain(metric, loss), loss_text(metric, abs(loss))
     if metric.better == HIGHER:
-        return f"loses {loss_text(metric, loss)} of {metric.phrase}"
-    return f"raises {metric.phrase} by {loss_text(metric, loss)}"
+        return f"{('gained' if past else 'gains') if gain else ('lost' if past else 'loses')} {amount} of {metric.phrase}"
+    verb = "lower" if gain else "raise"
+    return f"{verb}{('ed' if gain else 'd') if past else 's'} {metric.phrase} by {amount}"
+
+
+def costs(metric: Metric, loss: float, *, would: bool = False) -> str:
+    """Return what a loss is for what was removed: ``costs 0.6 points``, ``would cost 0.6 points``, ``gains 0.6 points``."""
+    verb = ("gain" if metric.better == HIGHER else "save") if is_gain(metric, loss) else "cost"
+    return f"{f'would {verb}' if would else f'{verb}s'} {loss_text(metric, abs(loss))}"
+
+
+def lost_or_gained(metric: Metric, loss: float) -> str:
+    """Return what became of quality: ``0.6 points lost``, ``1.31 kWh more``, ``0.6 points gained``, ``nothing lost``."""
+    if loss_number(metric, abs(loss)) == loss_number(metric, 0.0):
+        return "nothing lost"
+    return f"{loss_text(metric, abs(loss))} {_way(metric, loss)}"
+
+
+def lost_between(metric: Metric, low: float, high: float) -> str:
+    """Return an interval of losses: ``0.2 to 0.9 lost``, ``0.9 gained to 0.4 lost``; of points without their name."""
+    ends = [loss_number(metric, abs(end)) if metric.unit == PERCENT else loss_text(metric, abs(end)) for end in (low, high)]
+    if is_gain(metric, high):
+        return f"{ends[1]} to {ends[0]} {_way(metric, low)}"
+    return f"{ends[0]} {f'{_way(metric, low)} ' if is_gain(metric, low) else ''}to {ends[1]} {_way(metric, high)}"
+
+
+def _way(metric: Metric, loss: float) -> str:
+    """Return the word for a loss, or for a gain."""
+    lost, gained = ("lost", "gained") if metric.better == HIGHER else ("more", "less")
+    return gained if is_gain(metric, loss) else lost
 
 
 def lost_of(metric: Metric) -> str:

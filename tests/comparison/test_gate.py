@@ -40,4 +40,4 @@ def test_an_error_that_grows_is_a_loss(gate: Gate, passed: bool) -> None:
 
 def test_an_error_that_shrinks_loses_less_than_nothing() -> None:
     (check,) = judged(Gate(lost=0.0), 2.0, 1.0)
-    assert check.passed and check.value == pytest.approx(-1.0) and "lost −1.00 kWh of mean error against Dense" in check.sentence
+    assert check.passed and check.value == pytest.approx(-1.0) and "lowered mean error by 1.00 kWh against Dense" in check.sentence

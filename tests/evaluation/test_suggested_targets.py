@@ -156,7 +156,7 @@ def test_what_a_target_costs_and_what_was_measured_there_both_carry_their_words(
     target = next(t for t in suggest(found, drop=0.0, totals=totals(found)).targets if t.name == "lucky")
     at = {p.sparsity: found.dense.value - p.accuracy.value for p in lucky.points}
     assert target.sparsity in at and target.measured == pytest.approx(at[target.sparsity]) != pytest.approx(target.drop)
-    assert target.reason.startswith("costs −2.0 points as measured, 0.0 as it counts")
+    assert target.reason.startswith("gains 2.0 points, which counts as nothing lost")
 
 
 def test_a_goal_is_met_where_it_costs_least() -> None:

@@ -55,8 +55,8 @@ def test_before_has_the_colour_of_dense_on_light_and_dark(dark):
 
 
 def test_the_caption_of_times_is_computed():
-    assert time_caption(drawn.memory(3).to_frame()).startswith("MACs fell 4.00×, time 2.00× (5.45 ms before, 2.73 ms after")
-    assert time_caption(drawn.masked(3).to_frame()).startswith("The MACs by shape are the same, zeros included, time did not fall")
+    assert time_caption(drawn.memory(3).to_frame()).startswith("4.00× fewer MACs, 2.00× less time (5.45 ms before, 2.73 ms after")
+    assert time_caption(drawn.masked(3).to_frame()).startswith("The MACs by shape are the same, zeros included, the time is the same")
     assert "**between the layers** takes most" in time_caption(drawn.between(5).to_frame())
     assert time_caption(drawn.memory(2).to_frame()[:0]) == "Times by layer follow."
 

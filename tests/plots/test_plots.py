@@ -268,6 +268,8 @@ def test_other_numbers_read_well():
     assert formatting.size(88123) == "88.1\u202fkB"
     assert formatting.points(-0.006) == "\u22120.6" and formatting.points(0.0001) == "0.0" and formatting.points(0.01) == "+1.0"
     assert formatting.times(2.94) == "2.94×" and formatting.error(3.2e-7) == "3.2e-7" and formatting.error(0) == "0"
+    said = [formatting.by_times(before, after, "fewer", "more", "unchanged") for before, after in ((2, 1), (1, 2), (1, 1.001), (1, 0))]
+    assert said == ["2.00× fewer", "2.00× more", "unchanged", "unchanged"]
     assert formatting.shape((64, 3, 7, 7)) == "64 × 3 × 7 × 7"
     assert formatting.plural(1, "layer") == "1 layer" and formatting.plural(1200, "layer") == "1\u202f200 layers"
 

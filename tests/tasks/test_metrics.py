@@ -13,10 +13,10 @@ from prunekit.errors import DataError, TaskError
 from prunekit.statistics.bootstrap import Weighted, bootstrap_difference, bootstrap_interval
 from prunekit.statistics.difference import Difference
 from prunekit.statistics.proportions import paired_proportions, wilson
-from prunekit.tasks.metrics import Metric, by_sample, mean_of, metric
+from prunekit.tasks.metrics import HIGHER, LOWER, PERCENT, Metric, by_sample, mean_of, metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import task
-from prunekit.tasks.wording import capital
+from prunekit.tasks.wording import capital, costs, loses, lost_between, lost_or_gained
 
 ACCURACY = task("image-classification").headline
 EVERY = [*task("image-classification").metrics, *task("regression").metrics]
@@ -188,3 +188,16 @@ def test_a_function_that_is_a_mean_is_resampled_at_once_with_the_same_interval(f
 
 def test_a_name_keeps_its_own_capitals():
     assert [capital(word) for word in ("accuracy", "mAP@50", "AUC", "")] == ["Accuracy", "mAP@50", "AUC", ""]
+
+
+@pytest.mark.parametrize(("better", "loss", "said"), [
+    (HIGHER, 0.01, ("loses 1.0 points of quality", "costs 1.0 points", "1.0 points lost", "0.5 to 1.5 lost")),
+    (HIGHER, -0.01, ("gains 1.0 points of quality", "gains 1.0 points", "1.0 points gained", "0.5 to 1.5 gained")),
+    (HIGHER, -0.0001, ("loses 0.0 points of quality", "costs 0.0 points", "nothing lost", "0.5 gained to 0.5 lost")),
+    (LOWER, 0.01, ("raises quality by 1.0 points", "costs 1.0 points", "1.0 points more", "0.5 to 1.5 more")),
+    (LOWER, -0.01, ("lowers quality by 1.0 points", "saves 1.0 points", "1.0 points less", "0.5 to 1.5 less")),
+])  # fmt: skip
+def test_a_loss_below_nothing_is_said_as_a_gain(better: str, loss: float, said: tuple[str, ...]) -> None:
+    quality = Metric("quality", "Quality", mean_of("label"), PERCENT, better)
+    between = lost_between(quality, loss - 0.005, loss + 0.005)
+    assert (loses(quality, loss), costs(quality, loss), lost_or_gained(quality, loss), between) == said

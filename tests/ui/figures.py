@@ -273,7 +273,7 @@ def _ratios(each, known):
     for number, rest in re.findall(rf"({NUMBER}×) (smaller|larger|less|fewer)", each.text):
         if number not in known.ratios("bytes", "gzip", "params", "macs"):
             yield f"nothing is {number} {rest}"
-    promised = re.findall(rf"(?:promise|MACs fell) ({NUMBER}×)", each.text) + re.findall(rf"({NUMBER}×) fewer MACs", each.text)
+    promised = re.findall(rf"promise ({NUMBER}×)", each.text) + re.findall(rf"({NUMBER}×) fewer MACs", each.text)
     promised += re.findall(rf"^{NUMBER}×", each.text) if "by MACs" in each.label else []
     for number in promised:
         if number not in known.ratios("macs"):

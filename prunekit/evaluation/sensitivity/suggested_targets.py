@@ -14,9 +14,10 @@ from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
 from prunekit.evaluation.sensitivity.layer_targets import Floats, Ints, least_for, most_within
 from prunekit.evaluation.sensitivity.result import Sensitivity
-from prunekit.formatting import asked, lost, ordinary, percent
+from prunekit.formatting import asked, ordinary, percent
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric
+from prunekit.tasks.wording import costs, is_gain, loss_text, lost_or_gained
 
 Counter = Callable[[Mapping[str, float]], tuple[float, float]]
 
@@ -218,7 +219,7 @@ class _Problem:
         params, macs = (count / max(total, 1) for count, total in zip(self.saved(picked), self.totals, strict=True))
         saved = f"{ordinary(percent(params))} of the parameters and {ordinary(percent(macs))} of the MACs"
         sentence = (
-            f"{saved} would go, for {_points(sum(drops), self.metric)} of {self.metric.phrase}: "
+            f"{saved} would go, for {loss_text(self.metric, sum(drops))} of {self.metric.phrase}: "
             f"estimated, as the sum of what each layer costs alone on "
             f"{'up to ' if early else ''}{images:,} {self.units}. Measure the whole before you rely on it"
         )
@@ -228,12 +229,12 @@ class _Problem:
 def reason(curve: DropCurve, sparsity: float, drop: float, metric: Metric = ACCURACY) -> str:
     """Say in one sentence why a layer gets its target, from its curve."""
     beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
-    costs = f"costs {_cost(curve, sparsity, drop, metric)}"
+    told = _cost(curve, sparsity, drop, metric)
     if not beyond.size:
-        return f"even at {ordinary(asked(sparsity))}, the most that was measured, it {costs}"
+        return f"{told}; {ordinary(asked(sparsity))} is the most that was measured"
     following = float(curve.sparsities[int(beyond[0])])
-    ahead = f"{ordinary(asked(following))} would cost {_cost(curve, following, float(curve.drops[int(beyond[0])]), metric)}"
-    return f"stays whole: {ahead}" if sparsity == 0 else f"{costs}; {ahead}"
+    ahead = f"{ordinary(asked(following))} {_cost(curve, following, float(curve.drops[int(beyond[0])]), metric, would=True)}"
+    return f"stays whole: {ahead}" if sparsity == 0 else f"{told}; {ahead}"
 
 
 def measured_at(curve: DropCurve, sparsity: float) -> float | None:
@@ -242,15 +243,12 @@ def measured_at(curve: DropCurve, sparsity: float) -> float | None:
     return float(curve.measured[place[0]]) if place.size and sparsity > 0 else None
 
 
-def _points(drop: float, metric: Metric) -> str:
-    """Return a loss of quality in words."""
-    return f"{lost(drop)} points" if metric.unit == PERCENT else metric.format(drop)
-
-
-def _cost(curve: DropCurve, sparsity: float, drop: float, metric: Metric) -> str:
-    """Return what is lost as it counts, and as it was measured where that is not the same."""
+def _cost(curve: DropCurve, sparsity: float, drop: float, metric: Metric, *, would: bool = False) -> str:
+    """Return what is lost as it was measured, and as it counts where that is not the same."""
     measured = measured_at(curve, sparsity)
     if measured is None:
-        return f"about {_points(drop, metric)}, between measured ones"
-    told, counted = _points(measured, metric), _points(drop, metric)
-    return told if told == counted else f"{told} as measured, {counted.removesuffix(' points')} as it counts"
+        return f"{'would cost' if would else 'costs'} about {loss_text(metric, drop)}, between measured ones"
+    told, counted = costs(metric, measured, would=would), loss_text(metric, drop)
+    if is_gain(metric, measured):
+        return f"{told}, which counts as {lost_or_gained(metric, drop)}"
+    return told if told == costs(metric, drop, would=would) else f"{told} as measured, {counted.removesuffix(' points')} as it counts"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunekit.formatting import asked, listed, milliseconds, ordinary, ratio_span, size, times
+from prunekit.formatting import asked, by_times, listed, milliseconds, ordinary, ratio_span, size, times
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Rounded
 from prunekit.latency.interleaved_timing import Ratio
 
 MOST_NAMED = 3
+MACS = "fewer MACs", "more MACs", "as many MACs as before"
 
 Words = tuple[str, str]  # sentence, advice
 
@@ -102,9 +103,12 @@ def _run(layers: Sequence[LayerEvidence]) -> str:
 def bound(name: str, layers: Sequence[LayerEvidence], evidence: Evidence) -> Words:
     """Say how far time and MACs fell, and what holds the time."""
     before, after = (sum(getattr(layer, when).ms for layer in layers) for when in ("before", "after"))
-    macs = sum(layer.macs_before for layer in layers) / sum(layer.macs_after for layer in layers)
+    macs = sum(layer.macs_before for layer in layers), sum(layer.macs_after for layer in layers)
     reason, advice = {"memory": _memory, "overhead": _overhead, "kernels": _kernels}[name](layers, evidence)
-    return f"{names(layers)}: {times(macs)} fewer MACs, but {ms(after)} instead of {ms(before)}. {reason}", advice
+    return (
+        f"{names(layers)}: {by_times(*macs, *MACS)}, but {ms(after)} instead of {ms(before)}. {reason}",
+        advice,
+    )
 
 
 def _memory(layers: Sequence[LayerEvidence], evidence: Evidence) -> Words:
@@ -113,8 +117,8 @@ def _memory(layers: Sequence[LayerEvidence], evidence: Evidence) -> Words:
     before, after = sum(layer.bytes_before for layer in layers), sum(layer.bytes_after for layer in layers)
     copy, compute = (sum(f) for f in zip(*_floors(layers, evidence), strict=True))
     reason = (
-        f"Memory decides: only {times(before / after)} fewer bytes are read and written, which alone takes {ms(copy)} on this machine, "
-        f"the arithmetic alone {ms(compute)}."
+        f"Memory decides: {by_times(before, after, 'fewer bytes', 'more bytes', 'as many bytes as before')} are read and written, which "
+        f"alone takes {ms(copy)} on this machine, the arithmetic alone {ms(compute)}."
     )
     return reason, "Remove channels where pictures are large, use a lower precision (bfloat16, int8), or a runtime that fuses layers."
 
@@ -180,6 +184,7 @@ def between(before: float, after: float, evidence: Evidence) -> Words:
     share = percent(after / evidence.total_ms)
     sentence = (
         f"{share} of the pass lies between the layers (activations, norms, additions, and fetching what is not in the cache): "
-        f"{ms(after)} instead of {ms(before)}, while the model has {times(1 / evidence.macs_ratio)} fewer MACs."
+        f"{ms(after)} instead of {ms(before)}, while the model has "
+        f"{by_times(1 / evidence.macs_ratio, 1, *MACS)}."
     )
     return sentence, "Use a runtime that fuses these into the layers (ONNX Runtime, OpenVINO, torch.compile)."

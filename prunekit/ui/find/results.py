@@ -19,9 +19,9 @@ from prunekit.experiments.save_run import is_here
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.formatting import count, milliseconds, percent, plural, size
 from prunekit.plots.search_front import search_caption, search_front
-from prunekit.tasks.metrics import HIGHER, PERCENT
+from prunekit.tasks.metrics import PERCENT
 from prunekit.tasks.protocol import Task
-from prunekit.tasks.wording import alike, capital, loss_number, loss_text, lost_of, written
+from prunekit.tasks.wording import alike, capital, change_text, lost_of, written
 from prunekit.ui import routes
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
@@ -79,13 +79,12 @@ def _best(found: Found, request: SearchRequest, task: Task) -> None:
         value = "—" if best is None else written(metric, float(best.value or 0.0))
         dense = f"dense {written(metric, found.dense.value)}, n = {found.dense.n:,}"
         show.tile(f"{metric.title}, {request.split}", value, "measured" if best else "", dense)
-        verb = "Lost" if metric.better == HIGHER else "Added"
         if told is None:
-            show.tile(f"{verb} on test", "—", "", "not confirmed yet")
+            show.tile("Change on test", "—", "", "not confirmed yet")
         else:
-            drop = metric.lost(told.drop)
-            between = f"{loss_number(metric, drop.low)} to {loss_text(metric, drop.high)}, n = {drop.n:,}"
-            show.tile(f"{verb} on test", loss_text(metric, drop.value), "measured", between)
+            drop = told.drop
+            between = f"{change_text(metric, drop.low).removesuffix(' points')} to {change_text(metric, drop.high)}, n = {drop.n:,}"
+            show.tile("Change on test", change_text(metric, drop.value), "measured", between)
         if found.minimise == "latency":
             _time(found)
     if best is None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from prunekit.config.spec import PruneSpec
 from prunekit.experiments.latency_report import LatencyMeasurement
-from prunekit.formatting import asked, listed, percent, plural, times
+from prunekit.formatting import asked, by_times, listed, percent, plural, times
 from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
@@ -215,8 +215,9 @@ def ratios_caption(timed: list[CandidateLatency]) -> str:
         return "Filled: measured, with its 95 % interval. Hollow diamond: the ratio of MACs, which is theory."
     promised, value = 1 / smaller.macs_ratio, smaller.ratio.speed[0]
     how = "less than" if value < promised * 0.95 else "more than" if value > promised * 1.05 else "about"
+    work = by_times(promised, 1, "fewer MACs", "more MACs", "as many MACs as before")
     return (
-        f"The smaller model has {times(promised)} fewer MACs and runs {times(value)} as fast as {timed[0].name} in "
+        f"The smaller model has {work} and runs {times(value)} as fast as {timed[0].name} in "
         f"{RUNTIMES[smaller.runtime].title}: {how} what MACs promise. For masked weights the hollow diamond counts non-zero weights "
         "only, which dense kernels cannot skip."
     )

@@ -9,7 +9,7 @@ import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
 from prunekit.experiments.latency_report import LatencyMeasurement
-from prunekit.formatting import error, milliseconds, percent, plural, ratio_span, size, times
+from prunekit.formatting import by_times, error, milliseconds, percent, plural, ratio_span, size, times
 from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
@@ -174,10 +174,10 @@ def sizes_on_disk(found: LatencyMeasurement, colour_of: Callable[[str], str]) ->
         frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense", "colour", "tables"])
         frame["tables"] = frame["tables"].astype(float)
         least = frame.loc[frame["bytes"].idxmin()]
-        first = float(frame["bytes"].iloc[0])
+        beside = by_times(float(frame["bytes"].iloc[0]), least["bytes"], "less than", "more than", "as much as")
         show.chart(
             sizes_chart(frame, dark=show.dark()), "latency_sizes",
-            f"The smallest is {least['label']} with {least['text']}, {times(first / least['bytes'])} less than the dense file. Zeros alone "
+            f"The smallest is {least['label']} with {least['text']}, {beside} the dense file. Zeros alone "
             f"make no file smaller until they are left out or compressed. {table_words(frame)}",
         )  # fmt: skip
 

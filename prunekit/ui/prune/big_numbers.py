@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from prunekit.evaluation.quality import Evaluation, chance_sentence
-from prunekit.formatting import asked, count, listed, percent, plural, reached, times
+from prunekit.formatting import asked, by_times, count, listed, percent, plural, reached
 from prunekit.pruning.result import UNITS
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show
@@ -101,7 +101,7 @@ def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation
 def _second_line(view: View, of_all: str) -> str:
     """Say what the big numbers leave out: the share of the prunable weights, that of all parameters, and the work."""
     before, after = view.macs
-    fewer = f"{times(before / after)} fewer" if after else "none left"
+    fewer = by_times(before, after, "fewer", "more", "unchanged") if after else "none left"
     if view.what == "weights":
         return (
             f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. {of_all} MACs of non-zero weights "

@@ -10,7 +10,7 @@ import streamlit as st
 
 from prunekit.evaluation.sizes import Sizes, gzip_note
 from prunekit.experiments.jobs import board
-from prunekit.formatting import size, times
+from prunekit.formatting import by_times, size
 from prunekit.models.layers import table_modules
 from prunekit.plots.layer_bars import sizes as size_bars
 from prunekit.plots.layer_bars import table_words
@@ -58,8 +58,7 @@ def _gzip_words(found: Measured | None) -> str:
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False, tables: float | None = None) -> tuple[Any, ...]:
     """Return one bar with its label."""
-    ratio = "" if is_dense or not number else "  (same)" if number == dense else f"  ({times(dense / number)} smaller)"
-    ratio = f"  ({times(number / dense)} as large)" if not is_dense and number > dense else ratio
+    ratio = "" if is_dense or not number else f"  ({by_times(dense, number, 'smaller', 'as large', 'same')})"
     return label, number, size(number) + ratio, is_dense, float("nan") if tables is None else tables
 
 

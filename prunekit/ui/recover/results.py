@@ -20,7 +20,7 @@ from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.formatting import size, times
+from prunekit.formatting import by_times, size
 from prunekit.plots.learning_curves import learning_curves, recovery_steps
 from prunekit.tasks.metrics import HIGHER
 from prunekit.tasks.protocol import Task
@@ -231,7 +231,7 @@ def _quantise(stages: list[Stage], request: AccuracyRequest, task: Task) -> None
     difference = evaluation.compare(found.before_test, found.test)
     st.caption(
         f"int8 against the same model in float32, on {found.test.n:,} test {units}: {difference.sentence()}; the file is "
-        f"{times(found.before_bytes / found.bytes)} smaller."
+        f"{by_times(found.before_bytes, found.bytes, 'smaller', 'larger', 'as large')}."
     )
     name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
     st.download_button(

@@ -97,10 +97,10 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
         column_config={
             "layer": show.text_column("Layer or group", frame["layer"], 150),
             "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
-            "measured": column.TextColumn(_measured(metric), width=155, help=MEASURED),
+            "measured": column.TextColumn(_measured(metric), width=145, help=MEASURED),
             "drop": column.TextColumn("As it counts", width="small", help=COUNTS),
             "params": column.NumberColumn("Parameters", format="localized", width="small"),
-            "reason": column.TextColumn("Why", width=350),
+            "reason": column.TextColumn("Why", width=360),
         },
     )  # fmt: skip
     st.caption(f"{show.tag('estimated')} {suggestion.sentence}.")
