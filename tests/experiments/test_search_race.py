@@ -3,20 +3,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.experiments.search.race import EDGE, LEAST, Race
+from prunekit.experiments.search.race import EDGE, FAR, LEAST, Race
 from prunekit.experiments.search.request import Trial
 
 ALLOWED = 0.01
-RACE = Race(("global", "uniform", "measured"), ("l2", "taylor"), ("sgd", "adam"), (2, 4, 8))
+RACE = Race(("global", "uniform", "measured"), ("l2", "taylor"), ("sgd", "adam"), (2, 4, 8), ALLOWED)
 factors = st.floats(1.2, 2.0)
 
 
-def loss(edge, size):
+def loss(edge, size, steep=1):
     """Lose what is allowed at the edge, and more below it."""
-    return ALLOWED * edge / size
+    return ALLOWED * (edge / size) ** steep
 
 
-def run(needs, left=float("inf"), failing=""):
+def run(needs, left=float("inf"), failing="", steep=1):
     """Race to the end; return what was seen. ``needs``: the least size of a look that holds."""
     seen = {}
     for number in range(100):
@@ -24,7 +24,7 @@ def run(needs, left=float("inf"), failing=""):
         if look is None:
             return seen
         assert look not in seen
-        lost = loss(needs(look), look.size)
+        lost = loss(needs(look), look.size, steep)
         state = "holds" if lost <= ALLOWED else "falls"
         seen[look] = (
             Trial(number, "failed") if look.way == failing else Trial(number, state, cost=look.size, loss=lost, seconds=0.5 * look.epochs)
@@ -63,7 +63,7 @@ def test_looks_of_one_round_are_out_together_and_the_next_round_waits():
         others.append(look)
         seen[look] = None
     assert [look.optimizer for look in others] == ["adam"]
-    seen |= {look: Trial(0, "falls", loss=0.3) for look in others}
+    seen |= {look: Trial(0, "falls", loss=0.15) for look in others}
     others = []
     while (look := RACE.following(seen)) is not None:
         others.append(look)
@@ -75,3 +75,10 @@ def test_what_cannot_be_made_is_never_the_best():
     seen = run(lambda look: 0.05, failing="uniform")
     assert {look.way for look in seen} == set(RACE.ways)
     assert {look.way for look in seen if look.epochs == RACE.epochs[-1]} <= {"global", "measured"}
+
+
+def test_ways_are_compared_where_they_are_not_far_from_holding():
+    seen = run(lambda look: 0.8 if look.way == "global" else 0.7, steep=5)
+    first = next(trial.loss for look, trial in seen.items() if look.way == "uniform")
+    assert first <= FAR * ALLOWED
+    assert min(look.size for look, trial in seen.items() if trial.state == "holds") <= 0.7 * EDGE + 1e-3

@@ -10,6 +10,7 @@ from prunekit.experiments.search.request import Trial
 
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
+FAR, MOST_LEFT = 20, 0.95  # a look that loses so many times what is allowed tells too little of its way; the largest size to go to instead
 DEAR = 1 / 12  # the first other look of a round may take so much of the time that is left, each further one half of that
 
 
@@ -38,6 +39,7 @@ class Race:
     criteria: Sequence[str]
     optimizers: Sequence[str]
     epochs: Sequence[int]  # of a first look, and how many more there may be at the edge
+    allowed: float  # loss
 
     def following(self, seen: Seen, left: float = inf) -> Look | None:
         """Return the next look; None where another must end first, or the edge is known. ``left``: seconds."""
@@ -49,9 +51,11 @@ class Race:
             lambda look: [replace(look, way=each) for each in self.ways],
             lambda look: [replace(look, criterion=each) for each in self.criteria],
         )
-        for others in rounds:
+        for number, others in enumerate(rounds):
             while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
                 best = replace(best, size=round(smaller, 4))
+            while number and self._is_far(seen.get(best)) and best.size < MOST_LEFT:
+                best = replace(best, size=round(sqrt(best.size), 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
             looks = others(best)
@@ -64,6 +68,10 @@ class Race:
         # as long as the time lets it be tuned
         edges = [self._at_the_edge(seen, best, epochs) for epochs in sorted(self.epochs, reverse=True)]
         return next((look for look in edges if look is None or _seconds(seen, look) <= left), edges[-1])
+
+    def _is_far(self, trial: Trial | None) -> bool:
+        """Whether a look came to an end far from holding."""
+        return trial is not None and (trial.loss is None or trial.loss > FAR * max(self.allowed, 0.001))
 
     def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
         """Return the look that halves what is not known of the best way: between what holds and what fell though tuned as long."""

@@ -97,7 +97,7 @@ class Space:
         """Return the first looks in a mode."""
         ways = [*SCOPES[mode][:2], *(["measured"] if mode in self.curves else []), *SCOPES[mode][2:]]
         tuned = bool(self.epochs[-1])
-        return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned:])
+        return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned:], self.allowed)
 
     def looked(self, mode: str, look: Look) -> Parameters:
         """Return the parameters of a look."""
@@ -121,26 +121,33 @@ class Space:
             return p | {f"{mode} shares": "own", **own}
         return p | {f"{mode} shares": "measured", f"{mode} price": float(np.clip(price, *PRICES))}
 
-    @cached_property
-    def start(self) -> list[Parameters]:
-        """Return where to begin: first what takes no time to tune, then what the race did not look at."""
+    def _begun(self, untuned: bool) -> list[Parameters]:
+        """Return where to begin."""
         begun: list[Parameters] = []
-        short = {"epochs": self.epochs[-1] and self.epochs[1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
+        how: Parameters = {"epochs": self.epochs[0 if untuned else min(1, len(self.epochs) - 1)]}
+        how |= {"optimizer": "sgd"} if how["epochs"] else {}
         for mode in self.modes:
-            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
+            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0], **how}
             base |= {"int8": False} if mode == "structured" and self.quantises else {}
             plain: Parameters = {"target": "channels"} if mode == "structured" else {}
             plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
-            known = mode in self.curves
-            begun += [{**measured, f"{mode} price": p, "epochs": 0} for p in (1.0, 0.25)] if known else []
-            begun += [{**joint, f"{mode} sparsity": 0.3, "epochs": 0}]
-            begun += [{**measured, f"{mode} price": p, **short} for p in (2.0, 8.0)] if known else []
-            begun += [{**joint, f"{mode} sparsity": s, **short} for s in (0.7, 0.85)]
-            begun += [{**joint, f"{mode} sparsity": 0.7, **short, "depth": DEPTHS[1]}] if "depth" in plain else []
-            begun += [{**joint, f"{mode} sparsity": 0.6, "epochs": 0}]
-        return list({tuple(each.items()): each for each in begun}.values())
+            prices, shares = ((1.0, 0.25, PRICES[0]), (0.3, 0.1, 0.03)) if untuned else ((2.0, 8.0), (0.7, 0.85))
+            begun += [{**measured, f"{mode} price": price} for price in prices] if mode in self.curves else []
+            begun += [{**joint, f"{mode} sparsity": share} for share in shares]
+            begun += [{**joint, f"{mode} sparsity": 0.7, "depth": DEPTHS[1]}] if "depth" in plain and not untuned else []
+        return begun
+
+    @cached_property
+    def sure(self) -> list[Parameters]:
+        """Return what takes no time to tune, ever less removed: it is tried until something holds."""
+        return self._begun(untuned=True)
+
+    @cached_property
+    def start(self) -> list[Parameters]:
+        """Return what the race did not look at."""
+        return self._begun(untuned=False)
 
     def near(self, drawn: Mapping[str, Any], spec: PruneSpec, noise: np.random.Generator) -> Parameters | None:
         """Return a trial near one: each group's share as its setting has it, some moved, more often up; None where groups overlap."""

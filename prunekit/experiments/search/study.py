@@ -141,14 +141,16 @@ def propose(study: Any, space: Space, left: float = inf) -> None:
     number, best = len(study.trials), best_of(tried(study))
     if waiting(study):
         return
-    begun, start = int(study.user_attrs.get("begun", 0)), space.start
-    sure = next((at for at, each in enumerate(start) if each["epochs"]), len(start))  # untuned, the suggestion first
-    if (best is not None or begun >= sure) and (raced := _raced(study, space, left)) is not None:
+    begun = {name: int(study.user_attrs.get(name, 0)) for name in ("sure", "start")}
+    if best is None and begun["sure"] < len(space.sure):
+        study.enqueue_trial(space.sure[begun["sure"]])
+        study.set_user_attr("sure", begun["sure"] + 1)
+    elif (raced := _raced(study, space, left)) is not None:
         mode, look = raced
         study.enqueue_trial(space.looked(mode, look), user_attrs={"look": [mode, asdict(look)]})
-    elif begun < len(start):
-        study.enqueue_trial(start[begun])
-        study.set_user_attr("begun", begun + 1)
+    elif begun["start"] < len(space.start):
+        study.enqueue_trial(space.start[begun["start"]])
+        study.set_user_attr("start", begun["start"] + 1)
     elif number % 4 and best is not None:
         drawn = parameters(study, best)
         spec, _ = space.setting(space.suggest(optuna().trial.FixedTrial(drawn)))
