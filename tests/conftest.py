@@ -1,6 +1,7 @@
 """Shared set-up of the tests."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ settings.register_profile("dev", deadline=None, max_examples=10)
 settings.register_profile("ci", deadline=None, max_examples=20, derandomize=True, database=None)
 settings.register_profile("nightly", deadline=None, max_examples=150)
 NIGHTLY = "nightly"
+
+# compiled code is kept, whatever the environment says: every worker, server and child process would compile the package and the tests anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # the networks here are small: threads would wait for each other longer than they work
 torch.set_num_threads(1)

@@ -1,11 +1,13 @@
 """The dashboard in process: one AppTest is one browser tab."""
 
+import functools
 import gc
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from prunekit.experiments.jobs import board
@@ -16,6 +18,9 @@ from tests.ui import pretended
 
 TITLES = {name: page.question for name, page in ABOUT.items()}
 LONGEST = 900  # seconds, for what hangs
+
+# every AppTest would look through all installed distributions for components, as a server does once
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 class Tab:
