@@ -43,7 +43,7 @@ class OwnSamples(Split):
     """
 
     prepared: Any = None
-    """What is done to pixels, as `prunekit.data.own_data.Preparation`; None for inputs that go in as they are."""
+    """What is done to pixels, as `prunekit.data.own_images.Preparation`; None for inputs that go in as they are."""
 
     def __init__(self, dataset: Any, name: str, indices: Indices | None = None, own: Collate | None = None, task: Any = None) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):

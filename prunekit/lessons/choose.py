@@ -6,8 +6,9 @@ import pandas as pd
 
 from prunekit.evaluation.paired import ALPHA
 from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.lessons.answer import Answer
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, digits, model_of, percent, points, small
 
 PLACES = {

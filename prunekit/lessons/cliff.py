@@ -8,7 +8,8 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint, sweep
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, spec_of
 from prunekit.pruning.api import prune
 

@@ -21,7 +21,8 @@ from prunekit.data.text import by_position, shakespeare_text
 from prunekit.data.text_splits import WindowSplit
 from prunekit.data.tokenisers import Coding
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import model_of, percent
 from prunekit.models.info import info
 from prunekit.models.meta_copy import copied

@@ -7,7 +7,8 @@ from typing import Any
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.lessons import choose, cliff, closing, faster, filters, fragile, heads, heal, layer, matrix, popularity, weights
-from prunekit.lessons.lesson import LESSONS, Answer
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import LESSONS
 from prunekit.lessons.settings import one_thread
 
 MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose, heads, closing, popularity)

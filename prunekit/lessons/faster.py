@@ -11,7 +11,8 @@ from prunekit.latency.diagnosis.wording import ms
 from prunekit.latency.interleaved_timing import Ratio
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate, CandidateLatency
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, model_of, percent, spec_of, timing
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult

@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, model_of, percent, shape, spec_of
 from prunekit.models.histograms import filter_norms
 from prunekit.models.layers import weight_of

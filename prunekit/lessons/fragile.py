@@ -10,7 +10,8 @@ import pandas as pd
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import sensitivity
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, change, digits, model_of, percent, plural, points, spec_of
 from prunekit.models.cost import layer_table
 from prunekit.models.info import info

@@ -16,7 +16,8 @@ from prunekit.data.text_splits import WindowSplit
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import model_of, plural, small
 from prunekit.models.info import info
 from prunekit.models.meta_copy import copied

@@ -8,7 +8,8 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, recovery_of, significance_text, spec_of
 from prunekit.training import prune_and_recover
 from prunekit.training.result import Recovered

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from prunekit.evaluation.compression import squeeze
 from prunekit.evaluation.sizes import format_bytes, smallest
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import MLP, model_of, percent, plural, shape, spec_of
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune

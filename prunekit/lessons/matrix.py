@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import MLP, model_of, percent, plural, points
 from prunekit.models.layers import weight_of
 from prunekit.pruning.unstructured.masks import masks_at

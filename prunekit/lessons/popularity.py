@@ -16,7 +16,8 @@ from prunekit.data.load import load_data
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare, figures_by_group
 from prunekit.evaluation.quality import DENSE, Evaluation
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import model_of, percent, small
 from prunekit.models.shared_rows import table_of
 from prunekit.pruning.api import prune

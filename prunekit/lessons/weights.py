@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.lessons.lesson import Answer, lesson
+from prunekit.lessons.answer import Answer
+from prunekit.lessons.lesson import lesson
 from prunekit.lessons.settings import CNN, model_of, percent
 from prunekit.models.histograms import histogram
 from prunekit.models.layers import prunable_layers, weight_of

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from prunekit.data.fingerprints import CHOSEN, FEW, MANY
 from prunekit.data.load import load_data
-from prunekit.data.own_data import OwnSplit
+from prunekit.data.own_images import OwnSplit
 
 
 class Computed(Dataset):

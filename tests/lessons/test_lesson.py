@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
+from prunekit.lessons.answer import Answer
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
-from prunekit.lessons.lesson import LESSONS, Answer, Control, Guess
+from prunekit.lessons.lesson import LESSONS, Control, Guess
 from prunekit.lessons.settings import percent
 
 SCALE = Guess("number", "Share", "%")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prunekit.ui.start.gallery import spread
+from prunekit.ui.shared.asking import spread
 
 
 def test_pictures_come_from_the_whole_of_data_that_are_sorted_by_class():

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from prunekit.cli.schemas.archives import ArchivedResult, Checked, Exported, ExportedFolder, ExportedGraph, Imported, Manifest
 from prunekit.cli.schemas.generate import Definitions, Schema
-from prunekit.cli.schemas.measured import Furthest, Inspected, Latency, Models, Search, Sensitivity, Sweep
+from prunekit.cli.schemas.inspected import Inspected, Models
+from prunekit.cli.schemas.measured import Furthest, Latency, Search, Sensitivity, Sweep
 from prunekit.cli.schemas.pruned import Recipe, Result
-from prunekit.cli.schemas.stored import (
-    Applied,
-    ArchivedResult,
-    Checked,
-    Compared,
-    Deleted,
-    Doctor,
-    Exported,
-    ExportedFolder,
-    ExportedGraph,
-    Imported,
-    Labelled,
-    Manifest,
-    Runs,
-)
+from prunekit.cli.schemas.stored import Applied, Compared, Deleted, Doctor, Labelled, Runs
 from prunekit.config.spec import RECIPE_VERSION
 from prunekit.experiments.archive.manifest import VERSION
 

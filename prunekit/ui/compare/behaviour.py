@@ -25,9 +25,8 @@ from prunekit.tasks.resolver import resolve
 from prunekit.tasks.wording import capital
 from prunekit.ui.compare import picked_runs, prompt
 from prunekit.ui.components import show
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import asking, measuring
 from prunekit.ui.shared.cache import shared
-from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
@@ -258,7 +257,7 @@ def _rows(rows: pd.DataFrame, classes: tuple[str, ...], texts: list[str]) -> Non
 def _tile(split: Any, row: dict[Any, Any], classes: tuple[str, ...]) -> None:
     """Show one image."""
     truth, before, after = (classes[int(row[name])] for name in ("label", "before", "after"))
-    picture = gallery.enlarge(split.picture(int(row["image"])), 96)
+    picture = asking.enlarge(split.picture(int(row["image"])), 96)
     st.image(picture, width=96, alt=f"Test image {row['image']}, a {truth}: the dense model says {before}, the run says {after}")
     marks = {True: ":green[✓]", False: ":red[✗]"}
     st.caption(

@@ -15,8 +15,7 @@ from prunekit.plots.sample_answers import answer_bars, answers_caption
 from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Ranking, Shown
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import show
-from prunekit.ui.shared.asking import Question
-from prunekit.ui.start.gallery import enlarge
+from prunekit.ui.shared.asking import Question, enlarge
 from prunekit.ui.state import codecs, session
 from prunekit.ui.state.settings import Settings
 

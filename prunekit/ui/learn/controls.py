@@ -8,8 +8,9 @@ import streamlit as st
 
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
+from prunekit.lessons.answer import Answer
 from prunekit.lessons.course import answer_of
-from prunekit.lessons.lesson import LESSONS, Answer, Control, Lesson
+from prunekit.lessons.lesson import LESSONS, Control, Lesson
 from prunekit.plots.lessons import signed_number
 from prunekit.ui.learn import pictures
 from prunekit.ui.shared import measuring

@@ -10,8 +10,9 @@ import streamlit as st
 
 from prunekit.config.choices import default_scope
 from prunekit.experiments.jobs import board
+from prunekit.lessons.answer import Answer
 from prunekit.lessons.glossary import term
-from prunekit.lessons.lesson import LESSONS, Answer, Lesson
+from prunekit.lessons.lesson import LESSONS, Lesson
 from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.learn import controls, pictures

@@ -12,8 +12,9 @@ import streamlit as st
 
 from prunekit.formatting import count, percent, size
 from prunekit.lessons import popularity
+from prunekit.lessons.answer import Answer
 from prunekit.lessons.course import answer_of
-from prunekit.lessons.lesson import Answer, Lesson
+from prunekit.lessons.lesson import Lesson
 from prunekit.models.layers import weight_of
 from prunekit.plots import lessons, lessons_measured
 from prunekit.plots.cells import head_strip, head_strip_caption

@@ -25,7 +25,7 @@ from prunekit.ui.shared import asking, data_cache, measuring, model_cache
 from prunekit.ui.shared import baseline as dense
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
-from prunekit.ui.start import gallery, input_fields
+from prunekit.ui.start import input_fields
 from prunekit.ui.state import session
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 from prunekit.ui.state.settings import Settings
@@ -143,7 +143,7 @@ def predictions() -> Data | None:
 
 def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
     """Draw test pictures with predictions and say how many are right."""
-    found = gallery.guesses(loaded.source, data_cache.images_of(now, loaded, data))
+    found = asking.guesses(loaded.source, data_cache.images_of(now, loaded, data))
     captions = [f"{g.said} ✓" if g.right else f"**{g.said}** ✗ is {g.truth}" for g in found]
     with st.grid(12, min_column_width=60, gap="xsmall"):
         for guess, caption in zip(found, captions, strict=True):
@@ -159,7 +159,7 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
 
 def _found(now: Settings, loaded: Loaded, data: Data) -> None:
     """Draw test pictures with what the dense model finds in them."""
-    pairs = gallery.found(loaded.source, data_cache.images_of(now, loaded, data))
+    pairs = asking.found(loaded.source, data_cache.images_of(now, loaded, data))
     with st.grid(4, min_column_width=150, gap="small"):
         for shown, answer in pairs:
             with st.container():
@@ -170,7 +170,7 @@ def _found(now: Settings, loaded: Loaded, data: Data) -> None:
 
 def _shared(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show answers that several samples share, such as the first of a user's candidates."""
-    pairs = gallery.found(loaded.source, data_cache.images_of(now, loaded, data), 4)
+    pairs = asking.found(loaded.source, data_cache.images_of(now, loaded, data), 4)
     for number, (box, (shown, answer)) in enumerate(zip(st.columns(2, gap="medium") * 2, pairs, strict=False)):
         with box, st.container(border=True):
             answers.sample(shown, f"{task.answered[0]} {number}")
@@ -179,7 +179,7 @@ def _shared(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
 
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
-    frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
+    frame = asking.answers(loaded.source, data_cache.images_of(now, loaded, data))
     forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.select_dtypes("number")}
     forms |= {"text": st.column_config.TextColumn("text", width=400)} if "text" in frame else {}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")

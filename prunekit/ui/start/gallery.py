@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from prunekit import data, evaluation
+from prunekit import data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import count, size
 from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
-from prunekit.tasks.batches import batches_of
-from prunekit.tasks.shown import Answer, Bars, Shown
 from prunekit.ui import routes
 from prunekit.ui.components.show import plain, plus_minus, said, tag
 from prunekit.ui.shared import asking, baseline, data_cache, measuring, model_cache
+from prunekit.ui.shared.asking import Picture, enlarge
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import FOLDERS, SAMPLES
-
-Picture = NDArray[np.uint8]
 
 
 def shelf_of(name: str) -> str:
@@ -43,13 +37,6 @@ def choose(model: str, *, pretrained: bool = False, upload: str = "") -> None:
     now = session.settings()
     if (now.model, now.pretrained, now.upload) != (model, pretrained, upload):
         session.put(now.of_model(model, pretrained=pretrained, upload=upload))
-
-
-def enlarge(picture: Picture, side: int) -> Picture:
-    """Return a picture scaled up by a whole number to about ``side`` pixels, every pixel sharp."""
-    times = max(1, side // max(picture.shape[0], 1))
-    grown = np.repeat(np.repeat(picture, times, 0), times, 1)
-    return np.repeat(grown, 3, 2) if grown.shape[2] == 1 else grown
 
 
 COUNTED = {"params", "macs", "weights_bytes"}
@@ -190,84 +177,6 @@ def _availability(entry: ModelEntry) -> str:
     if data_cache.has_to_be_brought(entry.data):
         return f":gray-badge[needs the images of {entry.data}, which are not here]"
     return ":green-badge[no download]" if data_cache.at_hand(entry.data) else f":gray-badge[{entry.data} is downloaded at first use]"
-
-
-@dataclass(frozen=True)
-class Guess:
-    """One picture and what the model says."""
-
-    picture: Picture  # for the screen
-    truth: str  # truth, said: names of the classes
-    said: str
-    confidence: float  # Softmax probability of what was said
-
-    @property
-    def right(self) -> bool:
-        """Whether the model is right."""
-        return self.truth == self.said
-
-
-def spread(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return so many places, from the first to the last."""
-    return np.take(places, np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
-
-
-@shared(32)
-def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
-    """Return test pictures with the dense model's predictions, a quarter of them hard ones where there are any.
-
-    Looks at 256 test samples from first to last, for folders of pictures are sorted by class: some that it gets wrong are among them,
-    so that a good model still shows a mistake.
-    """
-    loaded = model_cache.load(source)
-    everything = data_cache.data_at(images, source)
-    if everything is None:
-        return []
-    split = everything.test
-    places = spread(np.arange(len(split)), 256)
-    said = evaluation.predict(loaded.model, split.images(places))
-    wrong = spread(places[said.classes != split.labels[places]], how_many // 4)
-    chosen = np.sort(np.concatenate([wrong, spread(np.setdiff1d(places, wrong), how_many - len(wrong))]))
-    order = np.searchsorted(places, chosen)
-    names = everything.classes or loaded.info.classes
-    return [
-        Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[k]), float(said.confidences[k]))
-        for i, k in zip(chosen, order, strict=True)
-    ]
-
-
-@shared(32)
-def found(source: Source, images: Images, how_many: int = 8) -> list[tuple[Shown, Answer]]:
-    """Return test pictures with what the dense model finds in them."""
-    everything = data_cache.data_at(images, source)
-    assert everything is not None
-    places = map(int, spread(np.arange(len(everything.test)), how_many))
-    pairs = ((asking.sample(model_cache.load(source), images, i), asking.dense(source, images, asking.Question(sample=i))) for i in places)
-    return [(shown, said.answer) for shown, said in pairs if shown is not None and said is not None]
-
-
-@shared(32)
-def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
-    """Return what the task observes of the first test samples, one a row, behind what can be shown of sample and answer."""
-    loaded, everything = model_cache.load(source), data_cache.data_at(images, source)
-    assert everything is not None
-    task, batch = asking.task_here(source, images), next(batches_of(everything.test, how_many))
-    with torch.inference_mode():
-        seen = task.readable(task.observe(task.forward(loaded.model, batch), batch))
-    frame, rows = pd.DataFrame(np.asarray(seen), columns=list(seen.columns)), []
-    for place in range(batch.samples):
-        shown, said = task.shown(everything.test, place), asking.dense(source, images, asking.Question(sample=place))
-        if said is not None and isinstance(said.answer, Bars):
-            told = {said.answer.what.lower(): said.answer.said, "sure, %": 100 * float(said.answer.shares.max())}
-            named = {name: said.answer.name(int(frame.at[place, name])) for name in ("label",) if name in frame}
-            rows.append(({"text": shown.text} if shown is not None and shown.text else {}) | told | named)
-    words = pd.DataFrame(rows, index=frame.index if rows else None)
-    return pd.concat([words, frame.drop(columns=[name for name in ("label", "predicted") if rows and name in frame])], axis=1)
-
-
-def _name(names: tuple[str, ...], index: int) -> str:
-    """Return a class by name, or by number where it has none."""
-    return names[index] if index < len(names) else str(index)
 
 
 def next_steps() -> None:
