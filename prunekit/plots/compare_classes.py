@@ -72,7 +72,7 @@ def class_dumbbells(
         y = np.arange(len(labels)) + (place - (len(runs) - 1) / 2) * 0.72 / max(len(runs), 1)
         traces += [
             _bars(dense["accuracy"], rows["accuracy"], y, letter, dark),
-            _dots(rows, y, letter, dark, metric=metric, intervals=intervals),
+            *theme.intervals_over(_dots(rows, y, letter, dark, metric=metric, intervals=intervals), dark),
         ]
     height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
     fig = theme.figure(traces, dark=dark, height=height)
@@ -98,8 +98,7 @@ def _dots(rows: pd.DataFrame, y: NDArray[np.floating[Any]], letter: str, dark: b
     data = list(zip(rows.index, changes, rows["n"], map(metric.format, rows["accuracy"]), strict=True))
     whiskers: dict[str, Any] = {}
     if intervals:
-        ends = {"array": rows["change_high"] - rows["change"], "arrayminus": rows["change"] - rows["change_low"]}
-        whiskers["error_x"] = {**ends, "color": letter_colour(letter, dark), "thickness": 1.5, "width": 4}
+        whiskers["error_x"] = {"array": rows["change_high"] - rows["change"], "arrayminus": rows["change"] - rows["change_low"]}
     colour = letter_colour(letter, dark)
     fills = [colour if told else theme.paper(dark) for told in rows["significant"]]
     return go.Scatter(

@@ -41,7 +41,8 @@ def tradeoff(
     """
     rows = frame[frame[x].notna() & frame[y].notna()]
     front = rows[pareto(rows, x, y)].sort_values([x, y])
-    fig = theme.figure([_front(front, x, y, dark), _dots(rows, x, y, best, dark)], dark=dark, height=440, showlegend=False)
+    dots = theme.intervals_over(_dots(rows, x, y, best, dark), dark)
+    fig = theme.figure([_front(front, x, y, dark), *dots], dark=dark, height=440, showlegend=False)
     fig.update_layout(margin={"t": 26, "r": 26})
     fig.update_xaxes(**_axis(rows, x, bound if bound_on == "x" else None))
     fig.update_yaxes(**_axis(rows, y, bound if bound_on == "y" else None))
@@ -96,7 +97,7 @@ def _dots(rows: pd.DataFrame, x: str, y: str, best: str, dark: bool) -> go.Scatt
         x=rows[x], y=rows[y], mode="markers+text", name="runs", text=words, textposition="middle right",
         textfont={"color": colours, "size": 14}, cliponaxis=False,
         marker={"size": big, "color": colours, "opacity": 1, "line": {"width": 2, "color": rings}},
-        customdata=said, error_x=_interval(rows, x, dark), error_y=_interval(rows, y, dark),
+        customdata=said, error_x=_interval(rows, x), error_y=_interval(rows, y),
         hovertemplate=(
             f"<b>%{{customdata[2]}}</b> %{{customdata[1]}}<br>{across.title}: %{{customdata[3]}}<br>"
             f"{up.title}: %{{customdata[4]}}<extra></extra>"
@@ -104,13 +105,12 @@ def _dots(rows: pd.DataFrame, x: str, y: str, best: str, dark: bool) -> go.Scatt
     )  # fmt: skip
 
 
-def _interval(rows: pd.DataFrame, name: str, dark: bool) -> dict[str, object] | None:
+def _interval(rows: pd.DataFrame, name: str) -> dict[str, object] | None:
     """Return the bars of an accuracy's interval; None for what has none."""
     if name != "accuracy":
         return None
     up, down = rows["accuracy_high"] - rows["accuracy"], rows["accuracy"] - rows["accuracy_low"]
-    look = {"color": theme.fade_any(theme.muted(dark), 0.7), "thickness": 1.2, "width": 4}
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **look}
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
 
 
 def _budget(fig: go.Figure, metric: Metric, bound: float, on: str, dark: bool) -> None:

@@ -159,25 +159,18 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     colours : dict of str to str
         Candidate to colour.
     """
+    measured = go.Scatter(
+        x=frame["value"],
+        y=frame["candidate"],
+        mode="markers",
+        name="measured, 95 % interval",
+        marker={"size": 11, "color": [colours[name] for name in frame["candidate"]]},
+        error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"]},
+        customdata=[f"{times(r.value)} ({ratio_span(r.low, r.high)})" for r in frame.itertuples()],
+        hovertemplate="<b>%{y}</b><br>measured %{customdata}<extra></extra>",
+    )
     traces = [
-        go.Scatter(
-            x=frame["value"],
-            y=frame["candidate"],
-            mode="markers",
-            name="measured, 95 % interval",
-            marker={"size": 11, "color": [colours[name] for name in frame["candidate"]]},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": frame["high"] - frame["value"],
-                "arrayminus": frame["value"] - frame["low"],
-                "color": theme.ink(dark),
-                "thickness": 1.6,
-                "width": 6,
-            },
-            customdata=[f"{times(r.value)} ({ratio_span(r.low, r.high)})" for r in frame.itertuples()],
-            hovertemplate="<b>%{y}</b><br>measured %{customdata}<extra></extra>",
-        ),
+        *theme.intervals_over(measured, dark),
         go.Scatter(
             x=frame["macs"],
             y=frame["candidate"],
@@ -190,7 +183,7 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     ]
     here = frame.dropna(subset="within")
     if len(here):
-        traces.insert(1, go.Scatter(
+        traces.insert(2, go.Scatter(
             x=here["within"], y=here["candidate"], mode="markers", name="measured, against dense in the same runtime",
             marker={"size": 11, "symbol": "circle-open", "color": [colours[name] for name in here["candidate"]], "line": {"width": 2.5}},
             customdata=[f"{times(r.within)} ({ratio_span(r.within_low, r.within_high)})" for r in here.itertuples()],

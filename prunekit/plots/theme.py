@@ -143,7 +143,10 @@ def intervals_over(dots: go.Scatter, dark: bool) -> list[go.Scatter]:
     """Return dots and, over them, their error bars: under a dot an interval that is narrower could not be seen."""
     look = {"color": ink(dark), "thickness": 1.6, "width": 5}
     bars = {name: {**dots[name].to_plotly_json(), **look} for name in ("error_x", "error_y") if dots[name].array is not None}
+    if not bars:
+        return [dots]
     over = {"mode": "markers", "marker": {"size": 1, "color": ink(dark)}, "hoverinfo": "skip", "showlegend": False}
+    over["legendgroup"] = dots.legendgroup
     plain = go.Scatter({name: value for name, value in dots.to_plotly_json().items() if name not in bars})
     return [plain, go.Scatter(x=dots.x, y=dots.y, cliponaxis=False, **bars, **over)]
 

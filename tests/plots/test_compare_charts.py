@@ -217,7 +217,7 @@ def metrics(n, seed=0):
 def test_any_two_figures_stand_against_each_other_with_their_front(n, seed, x, y):
     frame = metrics(n, seed)
     fig = tradeoff(frame, x=x, y=y)
-    front, dots = fig.data
+    front, dots, *_ = fig.data
     assert np.allclose(dots.x, frame[x]) and np.allclose(dots.y, frame[y]) and [d[0] for d in dots.customdata] == list(frame["run"])
     best = frame[pareto(frame, x, y)]
     assert sorted(zip(front.x, front.y, strict=True)) == sorted(zip(best[x], best[y], strict=True))

@@ -17,7 +17,9 @@ def test_the_bars_of_accuracy_end_where_its_intervals_end(axis):
     figures = {name: [2.0, 1.0] for name in METRICS} | {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
     frame = pd.DataFrame({"letter": ["Dense", "A"], "run": ["d", "a"], "title": ["d", "a"], **figures})
     fig = tradeoff(frame, x="accuracy" if axis == "x" else "params", y="params" if axis == "x" else "accuracy")
-    dots = next(trace for trace in go.Figure(fig).data if trace.name == "runs")
+    place = next(place for place, trace in enumerate(fig.data) if trace.name == "runs")
+    assert fig.data[place][f"error_{axis}"].array is None, "under its dot a narrow one could not be seen"
+    dots = fig.data[place + 1]
     bars = dots[f"error_{axis}"]
     assert np.asarray(dots[axis]) + np.asarray(bars.array) == pytest.approx(high)
     assert np.asarray(dots[axis]) - np.asarray(bars.arrayminus) == pytest.approx(low)
