@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -156,3 +157,17 @@ def test_a_look_further_than_was_measured_goes_as_far_as_that(kept, mlp, data, m
         spec, _ = choices.setting(choices.suggest(FixedTrial(drawn)))
         sizes.append(prune(mlp, spec, data).after.params)
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0]
+    for each in (choices, Space(mlp, choices.shape, data, "params", 0, {}, 0.05)):
+        drawn, left = each.start[0], []
+        for _ in range(3):
+            left.append(prune(mlp, each.setting(each.suggested(drawn))[0], data).after.params)
+            drawn = each.less(drawn, 0.5)
+        assert left[0] < left[1] < left[2], "ever less is removed"
+
+
+def test_something_that_holds_is_found_first_though_little_may_be_lost(kept, mlp, data):
+    asked = replace(ASKED, lose=0.001, epochs=0, trials=6)
+    found = search_through(asked, kept, model=mlp, data=data)
+    assert found.best is not None
+    first = next(trial for trial in found.trials if trial.state == "holds")
+    assert all(a.cost < b.cost for a, b in pairwise(found.trials[: found.trials.index(first) + 1]))

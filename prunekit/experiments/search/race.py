@@ -10,7 +10,8 @@ from prunekit.experiments.search.request import Trial
 
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
-FAR, MOST_LEFT = 20, 0.95  # a look that loses so many times what is allowed tells too little of its way; the largest size to go to instead
+FAR, NEARER = 20, 0.4  # a look that loses so many times what is allowed tells too little of its way: size to this power instead,
+MOST_LEFT = 0.95  # up to here
 DEAR = 1 / 12  # the first other look of a round may take so much of the time that is left, each further one half of that
 
 
@@ -55,7 +56,7 @@ class Race:
             while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
                 best = replace(best, size=round(smaller, 4))
             while number and self._is_far(seen.get(best)) and best.size < MOST_LEFT:
-                best = replace(best, size=round(sqrt(best.size), 4))
+                best = replace(best, size=round(best.size**NEARER, 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
             looks = others(best)

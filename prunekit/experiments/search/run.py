@@ -37,7 +37,6 @@ from prunekit.experiments.search.study import (
     follow_up,
     known,
     open_study,
-    optuna,
     parameters,
     propose,
     smallest,
@@ -50,7 +49,7 @@ from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import ordinary, percent, plural
 
-SENSING = 0.3  # share of the budget that sensitivity may take
+SENSING = 0.2  # share of the budget that sensitivity may take
 OF = {"params": " of the parameters", "macs": " of the MACs", "channels": " of the channels"}
 HELD = 4  # models of the best trials that are kept in memory
 
@@ -161,7 +160,7 @@ class _Search:
 
     def _setting(self, study: Any, space: Space, trial: Trial) -> tuple[PruneSpec, Recovery]:
         """Return what a trial was made with."""
-        return space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, trial))))
+        return space.setting(space.suggested(parameters(study, trial)))
 
     def _space(self) -> Space:
         """Measure what each group costs alone, as far as its share of the time goes, and return what may be chosen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,11 @@ DEPTHS = (0, 25, 50)  # percent of the residual blocks that go as a whole
 OPTIMIZERS = {"sgd": ("sgd", 0.01), "adam": ("adam", 0.001), "sgd, faster": ("sgd", 0.05)}
 MOST, PRICES, OWN = 0.998, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
 Parameters = dict[str, Any]
+
+
+def optuna() -> Any:
+    """Return Optuna, which only those who search load."""
+    return importlib.import_module("optuna")
 
 
 class Space:
@@ -93,6 +99,10 @@ class Space:
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
 
+    def suggested(self, drawn: Mapping[str, Any]) -> Parameters:
+        """Return what was drawn in a trial."""
+        return self.suggest(optuna().trial.FixedTrial(dict(drawn)))
+
     def race(self, mode: str) -> Race:
         """Return the first looks in a mode."""
         ways = [*SCOPES[mode][:2], *(["measured"] if mode in self.curves else []), *SCOPES[mode][2:]]
@@ -121,54 +131,58 @@ class Space:
             return p | {f"{mode} shares": "own", **own}
         return p | {f"{mode} shares": "measured", f"{mode} price": float(np.clip(price, *PRICES))}
 
-    def _begun(self, untuned: bool) -> list[Parameters]:
-        """Return where to begin."""
+    @cached_property
+    def start(self) -> list[Parameters]:
+        """Return where to begin: what needs no tuning, the targets from sensitivity first, then what the race did not look at."""
         begun: list[Parameters] = []
-        how: Parameters = {"epochs": self.epochs[0 if untuned else min(1, len(self.epochs) - 1)]}
-        how |= {"optimizer": "sgd"} if how["epochs"] else {}
+        short = {"epochs": self.epochs[-1] and self.epochs[1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
         for mode in self.modes:
-            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0], **how}
+            base: Parameters = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
             base |= {"int8": False} if mode == "structured" and self.quantises else {}
             plain: Parameters = {"target": "channels"} if mode == "structured" else {}
             plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
             measured = {**base, f"{mode} shares": "measured"}
-            prices, shares = ((1.0, 0.25, PRICES[0]), (0.3, 0.1, 0.03)) if untuned else ((2.0, 8.0), (0.7, 0.85))
-            begun += [{**measured, f"{mode} price": price} for price in prices] if mode in self.curves else []
-            begun += [{**joint, f"{mode} sparsity": share} for share in shares]
-            begun += [{**joint, f"{mode} sparsity": 0.7, "depth": DEPTHS[1]}] if "depth" in plain and not untuned else []
-        return begun
+            known = mode in self.curves
+            begun += [{**measured, f"{mode} price": 1.0, "epochs": 0} if known else {**joint, f"{mode} sparsity": 0.3, "epochs": 0}]
+            begun += [{**measured, f"{mode} price": p, **short} for p in (2.0, 8.0)] if known else []
+            begun += [{**joint, f"{mode} sparsity": s, **short} for s in (0.7, 0.85)]
+            begun += [{**joint, f"{mode} sparsity": 0.7, **short, "depth": DEPTHS[1]}] if "depth" in plain else []
+            begun += [{**joint, f"{mode} sparsity": 0.6, "epochs": 0}]
+        return list({tuple(each.items()): each for each in begun}.values())
 
-    @cached_property
-    def sure(self) -> list[Parameters]:
-        """Return what takes no time to tune, ever less removed: it is tried until something holds."""
-        return self._begun(untuned=True)
+    def less(self, drawn: Mapping[str, Any], factor: float) -> Parameters:
+        """Return a trial's parameters with ``factor`` of each share removed; of all together where groups have none of their own."""
+        mode = drawn["mode"]
+        if (shares := self._own(drawn)) is None:
+            p = {"scope": "global", "target": TARGETS[self.minimise][0], "sparsity": 0.3, **self.suggested(drawn)}
+            plain = {"target": p["target"], **({"depth": 0} if self.blocks else {})} if mode == "structured" else {}
+            joint = {f"{mode} shares": "joint", f"{mode} scope": p["scope"], f"{mode} sparsity": max(factor * p["sparsity"], 0.02)}
+            return _kept(drawn) | joint | plain
+        return _kept(drawn) | {f"{mode} shares": "own"} | {f"{mode} {name}": factor * share for name, share in shares.items()}
 
-    @cached_property
-    def start(self) -> list[Parameters]:
-        """Return what the race did not look at."""
-        return self._begun(untuned=False)
-
-    def near(self, drawn: Mapping[str, Any], spec: PruneSpec, noise: np.random.Generator) -> Parameters | None:
+    def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
         """Return a trial near one: each group's share as its setting has it, some moved, more often up; None where groups overlap."""
         mode = drawn["mode"]
-        found = self.curves.get(mode)
-        if found is None or len(found.layers) > OWN:
-            return None
-        shares: dict[str, float] | None
-        if drawn[f"{mode} shares"] == "own":
-            shares = {group.name: drawn[f"{mode} {group.name}"] for group in found.layers}
-        elif drawn[f"{mode} shares"] == "measured":
-            shares = self._bought(found, mode, drawn[f"{mode} price"])
-        else:
-            shares = self._shares(found, spec)
-        if shares is None:
+        if (shares := self._own(drawn)) is None:
             return None
         moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))
         by = np.where(moved, noise.normal(0.08, 0.25, len(shares)), 0.0)  # of what is left
         own = {f"{mode} {name}": float(np.clip(s + d * (1 - s), 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
-        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer", "int8")}
-        return {**kept, f"{mode} shares": "own", **own}
+        return {**_kept(drawn), f"{mode} shares": "own", **own}
+
+    def _own(self, drawn: Mapping[str, Any]) -> dict[str, float] | None:
+        """Return the share of each group as a setting has it; None where they are many or overlap, or blocks go as a whole."""
+        mode = drawn["mode"]
+        found = self.curves.get(mode)
+        if found is None or len(found.layers) > OWN:
+            return None
+        if drawn[f"{mode} shares"] == "own":
+            return {group.name: drawn[f"{mode} {group.name}"] for group in found.layers}
+        if drawn[f"{mode} shares"] == "measured":
+            bought = self._bought(found, mode, drawn[f"{mode} price"])
+            return {group.name: bought.get(group.name, 0.0) for group in found.layers}
+        return self._shares(found, self.setting(self.suggested(drawn))[0])
 
     def _shares(self, found: Sensitivity, spec: PruneSpec) -> dict[str, float] | None:
         """Return what a joint setting takes of each group; None where a layer is in several groups, or blocks go as a whole."""
@@ -219,6 +233,11 @@ class Space:
         drop = price * (self.allowed or 0.001)
         drop = min(drop, 0.99) if found.dense.metric.unit == PERCENT else drop
         return suggest(found, drop=drop, save=self._save, totals=self._totals, counter=self._counter(mode)).overrides
+
+
+def _kept(drawn: Mapping[str, Any]) -> Parameters:
+    """Return what stays of a trial's parameters where its shares change."""
+    return {n: value for n, value in drawn.items() if n in (f"{drawn['mode']} criterion", "mode", "epochs", "optimizer", "int8")}
 
 
 def modes_for(minimise: str) -> tuple[str, ...]:

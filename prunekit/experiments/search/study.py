@@ -15,15 +15,10 @@ import numpy as np
 
 from prunekit.experiments.search.race import Look
 from prunekit.experiments.search.request import Timing, Trial
-from prunekit.experiments.search.space import Parameters, Space, further
+from prunekit.experiments.search.space import Parameters, Space, further, optuna
 
 FINALISTS = 3
-FOLLOWED = ("base", "step", "look")  # what a trial tells of itself to what follows it
-
-
-def optuna() -> Any:
-    """Return Optuna, which only those who search load."""
-    return importlib.import_module("optuna")
+FOLLOWED = ("base", "step", "look", "sure")  # what a trial tells of itself to what follows it
 
 
 def open_study(name: str, folder: Path | None, seed: int, several: bool = False) -> Any:
@@ -130,6 +125,7 @@ def _violation(trial: Any) -> tuple[float]:
     return (1.0,) if found is None or found["state"] == "failed" else (0.0 if found["state"] == "holds" else max(found["loss"], 1e-9),)
 
 
+MOST_SURE, LESS = 5, (0.1, 0.7)  # so many sure ones; what one leaves of the shares of the last
 STEP, LEAST_STEP = 1.0, 0.06  # how much further from the best one the next look is, and when that is given up
 
 
@@ -141,22 +137,31 @@ def propose(study: Any, space: Space, left: float = inf) -> None:
     number, best = len(study.trials), best_of(tried(study))
     if waiting(study):
         return
-    begun = {name: int(study.user_attrs.get(name, 0)) for name in ("sure", "start")}
-    if best is None and begun["sure"] < len(space.sure):
-        study.enqueue_trial(space.sure[begun["sure"]])
-        study.set_user_attr("sure", begun["sure"] + 1)
+    begun, start = int(study.user_attrs.get("begun", 0)), space.start
+    if best is None and (sure := _sure(study, space)) is not None:
+        study.enqueue_trial(sure, user_attrs={"sure": True})
     elif (raced := _raced(study, space, left)) is not None:
         mode, look = raced
         study.enqueue_trial(space.looked(mode, look), user_attrs={"look": [mode, asdict(look)]})
-    elif begun["start"] < len(space.start):
-        study.enqueue_trial(space.start[begun["start"]])
-        study.set_user_attr("start", begun["start"] + 1)
+    elif begun < len(start):
+        study.enqueue_trial(start[begun], skip_if_exists=True)
+        study.set_user_attr("begun", begun + 1)
     elif number % 4 and best is not None:
-        drawn = parameters(study, best)
-        spec, _ = space.setting(space.suggest(optuna().trial.FixedTrial(drawn)))
-        near = space.near(drawn, spec, np.random.default_rng([space.seed, number]))
+        near = space.near(parameters(study, best), np.random.default_rng([space.seed, number]))
         if near is not None:
             study.enqueue_trial(near)
+
+
+def _sure(study: Any, space: Space) -> Parameters | None:
+    """Return what takes no time to tune: the first beginning, then with less removed by as much as it lost too much, until it holds."""
+    seen = [trial for trial in study.get_trials(deepcopy=False) if "sure" in trial.user_attrs and trial.state.name != "FAIL"]
+    if not seen:
+        return space.start[0]
+    found = seen[-1].user_attrs.get("found")
+    if len(seen) > MOST_SURE or found is None:
+        return None
+    loss = found["loss"] or 0.0
+    return space.less(seen[-1].params, float(np.clip(0.9 * space.allowed / max(loss, 1e-9), *LESS)))
 
 
 def _raced(study: Any, space: Space, left: float) -> tuple[str, Look] | None:
@@ -179,7 +184,7 @@ def follow_up(study: Any, trial: Any, found: Trial, best: Trial | None, most_epo
     smaller = found.cost is not None and (best is None or best.cost is None or found.cost < best.cost)
     if found.state == "holds" and trial.params.get("int8") is False:
         study.enqueue_trial({**trial.params, "int8": True}, skip_if_exists=True)  # the model is at hand
-    if "look" in told:  # the race goes on by itself
+    if "look" in told or "sure" in told:  # these go on by themselves
         return
     if found.state == "holds" and smaller:
         base, step = dict(trial.params), float(told.get("step", STEP))
