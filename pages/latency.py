@@ -2,7 +2,7 @@
 
 from prunekit.experiments.jobs import board
 from prunekit.ui.components import show
-from prunekit.ui.latency import PAGE, diagnosis, results, setup
+from prunekit.ui.latency import PAGE, diagnosis, measurement, results, setup
 from prunekit.ui.shared import data_cache, measuring, scores
 from prunekit.ui.start import input_fields
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -19,8 +19,8 @@ with show.slot():
 with show.slot():
     show.doubts(loaded.guesses(data) if input_fields.are_asked(now) else ())
 with show.plain_errors():
-    key, found = setup.key_of(now, loaded), setup.known(now, loaded)
-    setup.button(now, loaded, data, found is not None)
+    key, found = measurement.key_of(now, loaded), measurement.known(now, loaded)
+    measurement.button(now, loaded, data, found is not None)
     measuring.panel(key)
     job = board().get(key)
     busy = job is not None and job.active

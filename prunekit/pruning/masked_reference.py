@@ -18,8 +18,8 @@ from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.models.meta_copy import Seeing, copied, locating
 from prunekit.models.outputs import answers_of
-from prunekit.pruning.structured.axis_tracker import Calls, Notes
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.operation_calls import Calls, Notes
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, owner_of, state_of
 from prunekit.tasks.batch import Batch

@@ -20,8 +20,8 @@ from prunekit.models.probe import rounding
 from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.masked_reference import Zeroing, amplify, reference
 from prunekit.pruning.proof_inputs import at_once, fresh, random_states, randomise, repeatable, smallest
-from prunekit.pruning.structured.axis_tracker import Notes
 from prunekit.pruning.structured.input_forms import Form
+from prunekit.pruning.structured.operation_calls import Notes
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import state_of
 from prunekit.pruning.structured.trace_errors import place

@@ -31,9 +31,9 @@ from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.models.zoos import torchvision_names
 from prunekit.pruning.execution import carry_out
-from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.operation_calls import tensors_in
 from prunekit.pruning.structured.ranking import ChannelRanking
 from tests.benchmarks.states import FAILED, Row, alone, known, note
 

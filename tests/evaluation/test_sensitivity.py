@@ -17,8 +17,7 @@ from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sensitivity.drop_curves import drop_curves
-from prunekit.evaluation.sensitivity.measure import SPARSITIES, sensitivity
-from prunekit.evaluation.sensitivity.picture import Picture
+from prunekit.evaluation.sensitivity.measure import SPARSITIES, Picture, sensitivity
 from prunekit.evaluation.sensitivity.replay import Replay
 from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.scan import Seen, stages

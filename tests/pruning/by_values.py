@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _NormBase
 
-from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.operation_calls import tensors_in
 
 
 def scattered(model, seed=0):

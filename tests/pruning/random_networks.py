@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.operation_calls import tensors_in
 from tests.pruning.by_values import origin, scattered, zeroed
 from tests.pruning.test_rules import Conv1D, OwnNorm, T5Norm
 

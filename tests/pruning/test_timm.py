@@ -9,8 +9,8 @@ from prunekit.models.cost import count
 from prunekit.models.info import info
 from prunekit.pruning.execution import planned_counts
 from prunekit.pruning.proof import prove
-from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.operation_calls import tensors_in
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 

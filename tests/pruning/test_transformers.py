@@ -9,8 +9,8 @@ from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.execution import carry_out, planned_counts
-from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.operation_calls import tensors_in
 from prunekit.pruning.structured.ranking import ChannelRanking
 
 # one of each family, and the others up to a hundred million parameters; tests/benchmarks/coverage.py proves all of them

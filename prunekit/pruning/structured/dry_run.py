@@ -22,10 +22,11 @@ from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
 from prunekit.models.wrappers import exact
-from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
+from prunekit.pruning.structured.axis_tracker import WRITTEN
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.input_forms import LIBRARIES
+from prunekit.pruning.structured.operation_calls import Call, Calls, Record, numbers_in, tensors_in
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.surgery import shrink

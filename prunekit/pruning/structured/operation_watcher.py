@@ -11,8 +11,9 @@ from torch.utils.flop_counter import flop_registry
 from prunekit.models.cost import macs_of
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.meta_operations import without_values
-from prunekit.pruning.structured.axis_tracker import Call, Record, Tracker, numbers_in, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Tracker, unknown
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.operation_calls import Call, Record, numbers_in, tensors_in
 from prunekit.pruning.structured.residual_blocks import Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_facts import Product

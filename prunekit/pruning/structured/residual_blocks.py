@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.models.identity_blocks import PASSES
-from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.operation_calls import tensors_in
 
 aten = torch.ops.aten
 ZERO, SAME = "zero", "Identity"

@@ -29,10 +29,11 @@ from prunekit.models.outputs import answers_of
 from prunekit.models.widths import told_elsewhere
 from prunekit.models.wrappers import exact
 from prunekit.pruning.layer_selection import OF_THE_ANSWER
-from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Tracker
+from prunekit.pruning.structured.axis_tracker import Tracker
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.input_forms import LIBRARIES, Form, forms_of
+from prunekit.pruning.structured.operation_calls import Call, Calls, Notes
 from prunekit.pruning.structured.operation_watcher import Watcher
 from prunekit.pruning.structured.residual_blocks import Blocks
 from prunekit.pruning.structured.trace_errors import stopped

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prunekit.models.branches import Path
-from prunekit.pruning.structured.axis_tracker import Call, Notes, Record
 from prunekit.pruning.structured.coupling_solver import Ids, Solution, Variables
 from prunekit.pruning.structured.input_forms import Form
+from prunekit.pruning.structured.operation_calls import Call, Notes, Record
 from prunekit.pruning.structured.residual_blocks import Block
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Rule, Tracker, rule, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Rule, Tracker, rule, unknown
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.operation_calls import tensors_in
 
 # fmt: off
 POINTWISE = (

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule, tensors_in
+from prunekit.pruning.structured.axis_tracker import Tracker, rule
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.operation_calls import is_weight, tensors_in
 
 MASKS = (torch.bool, torch.uint8)  # an index of these types is a mask: it picks elements of as many axes as it has
 

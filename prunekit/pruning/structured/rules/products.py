@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule
+from prunekit.pruning.structured.axis_tracker import Tracker, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids
+from prunekit.pruning.structured.operation_calls import is_weight
 from prunekit.pruning.structured.rules.elementwise import broadcast
 from prunekit.pruning.structured.rules.shapes import halves
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Axes, Tracker, rule, tensors_in
+from prunekit.pruning.structured.axis_tracker import Tracker, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids, Variables
+from prunekit.pruning.structured.operation_calls import Axes, tensors_in
 
 
 def reshaped(tracker: Tracker, axes: Axes, old: tuple[int, ...], new: tuple[int, ...]) -> list[Ids | None]:

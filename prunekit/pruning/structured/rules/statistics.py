@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, rule, tensors_in
+from prunekit.pruning.structured.axis_tracker import Tracker, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE
 from prunekit.pruning.structured.hand_written_norms import MEAN, SHARES, SPREAD, SQUARE
+from prunekit.pruning.structured.operation_calls import tensors_in
 from prunekit.pruning.structured.rules.elementwise import broadcast
 from prunekit.pruning.structured.rules.shapes import halves
 

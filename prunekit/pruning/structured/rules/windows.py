@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.pruning.structured.axis_tracker import Rule, Tracker, rule, tensors_in
+from prunekit.pruning.structured.axis_tracker import Rule, Tracker, rule
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.operation_calls import tensors_in
 from prunekit.pruning.structured.rules.shapes import halves
 
 
