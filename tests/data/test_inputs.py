@@ -62,8 +62,9 @@ def test_of_many_a_fixed_choice_is_read_once_and_it_says_so():
     assert split.fingerprint() == known and len(split.dataset.asked) == before
     assert f"{CHOSEN} of {n:,}" in split.told_by
     assert of(Computed(n, lambda i, x: 2 * x)).fingerprint() != known
-    assert of(Held(n)).told_by == "" and of(Held(n)).inputs.seen == n
-    assert of(Held(n, at(n - 2))).fingerprint() != of(Held(n)).fingerprint()
+    held = of(Held(n))
+    assert held.told_by == "" and held.inputs.seen == n
+    assert of(Held(n, at(n - 2))).fingerprint() != held.fingerprint()
 
 
 def test_tensors_in_memory_count_whole_through_subsets_and_only_what_is_chosen_of_them():
