@@ -158,14 +158,14 @@ def verdict(before: Evaluation, after: Evaluation, task: Task) -> None:
     gap, metric = evaluation.compare(before, after), after.metric
     if not isinstance(metric, Proportion):
         low = metric.format_difference(gap.low).removesuffix(" points")
-        change = f"{metric.format_difference(gap.value)} (95 % interval {low} to {metric.format_difference(gap.high)})"
+        change = f"{metric.format_difference(gap.value)} (95\u202f% interval {low} to {metric.format_difference(gap.high)})"
         text = f"**No significant difference**: {before.text()} dense, {after.text()} pruned, {change}."
         if gap.significant:
             worse = "worse" if metric.lost(gap).value > 0 else "better"
             text = f"**{metric.title} got {worse}**, from {before.text()} to {after.text()}: {change}."
         st.markdown(f"{text} Paired on the same {gap.n:,} test {task.units_of_data}, by the bootstrap. {show.tag('measured')}")
         return
-    change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
+    change = f"{points(gap.value)} points (95\u202f% interval {points(gap.low)} to {points(gap.high)})"
     if not gap.significant:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
     else:
@@ -209,7 +209,7 @@ def _gzip_words(found: Measured | None) -> str:
         return ""
     told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
     said = " and ".join(f"{size(low)} to {size(high)}" for low, high in told)
-    return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
+    return f"Gzipped sizes are told from a sample of blocks, 95\u202f% interval {said} {show.tag('estimated')}. The others: "
 
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False, tables: float | None = None) -> tuple[Any, ...]:
