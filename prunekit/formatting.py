@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 THIN = "\u202f"  # narrow, and no line breaks there
@@ -137,6 +138,11 @@ def ordinary(text: str) -> str:
     return text.replace(THIN, " ")
 
 
+def unbroken(text: str) -> str:
+    """Return text whose percent signs stay on the line of their number."""
+    return re.sub(r"(?<=\d) (?=%)", THIN, text)
+
+
 def _three(number: float) -> str:
     """Return a number with three significant figures and no exponent; two behind the point are enough."""
     if 0 < abs(number) < 0.0995:
@@ -173,4 +179,5 @@ __all__ = [
     "size",
     "span",
     "times",
+    "unbroken",
 ]

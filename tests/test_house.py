@@ -175,6 +175,16 @@ def test_percent_is_written_by_the_formatter():
     assert {name for name, lines in SAID.items() if any(written.search(line.replace("%{", "")) for line in lines)} == set()
 
 
+def test_on_the_screen_no_line_breaks_before_a_percent_sign():
+    shown = [name for name in MODULES if name.startswith(("prunekit.ui.", "prunekit.plots."))]
+    docs = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    for name in shown:
+        said = {ast.get_docstring(node, clean=False) for node in tree(name) if isinstance(node, docs)}
+        texts = [node.value for node in tree(name) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        broken = [text for text in texts if text not in said and re.search(r"\d %", text)]
+        assert not broken, f"{name}: a narrow no-break space (\\u202f) belongs before the sign in {broken}"
+
+
 def test_small_differences_are_written_by_the_formatter():
     written = re.compile(r"\{[^{}]*:\.\de\}")  # f"{off:.1e}" writes 2.4e-07
     assert {name for name, lines in SAID.items() if any(written.search(line) for line in lines)} == {"prunekit.formatting"}

@@ -142,7 +142,7 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool
         error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"]},
         text=[written(metric, float(v)) for v in frame["value"]], textposition=beside,
         customdata=[(interval(metric, float(r.low), float(r.high)) or "not known", r.n) for r in frame.itertuples()],
-        hovertemplate=f"<b>%{{y}}</b><br>{metric.phrase} %{{text}}, 95 % interval "
+        hovertemplate=f"<b>%{{y}}</b><br>{metric.phrase} %{{text}}, 95\u202f% interval "
         "%{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
         cliponaxis=False,
     )  # fmt: skip

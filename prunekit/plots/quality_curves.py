@@ -227,7 +227,7 @@ def _band(rows: pd.DataFrame, colour: str, x: str = "sparsity") -> go.Scatter:
 def with_interval(metric: Metric, value: float, low: float, high: float) -> str:
     """Return a value with its interval, as a hover says it."""
     between = interval(metric, low, high)
-    return written(metric, value) + (f", 95 % interval {between}" if between else "")
+    return written(metric, value) + (f", 95\u202f% interval {between}" if between else "")
 
 
 def _direct_labels(

@@ -64,7 +64,7 @@ def share_map(found: Blocks, *, sides: tuple[str, str] = ("output", "input"), da
         zmin=0,
         zmax=1,
         colorscale=[[0, theme.grid(dark)], [1, theme.removed(dark, 1)]],
-        colorbar=bar("0 %", "50 % removed", "100 %", (0, 1), dark),
+        colorbar=bar("0\u202f%", "50\u202f% removed", "100\u202f%", (0, 1), dark),
         hovertemplate="%{y}<br>%{x}<br><b>%{z:.1%}</b> removed<extra></extra>",
     )
     return picture([trace], down, across, dark=dark)

@@ -153,7 +153,7 @@ def test_the_folded_choices_stay_open_while_they_are_made(tab):
     box.fill("60")
     box.press("Enter")
     tab.address("cap_all=60")
-    tab.says("cap of every layer 60 %; counted in MACs")
+    tab.says("cap of every layer 60\u202f%; counted in MACs")
     assert tab.metric("MACs removed")
 
 

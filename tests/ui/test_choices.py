@@ -107,7 +107,7 @@ def test_what_is_folded_away_is_said_beside_it(tab):
     assert "More choices" not in one.text
     one.set("pick_round_to", 8).set("pick_cap_all", 60.0).set("pick_criterion", "taylor").set("pick_samples", 100).set("pick_seed", 3)
     line = next(caption.value for caption in one.app.caption if "More choices" in caption.value)
-    for words in ("multiples of 8", "cap of every layer 60 %", "samples to score on 100", "seed 3"):
+    for words in ("multiples of 8", "cap of every layer 60\u202f%", "samples to score on 100", "seed 3"):
         assert words in line
     assert one.address == {"mode": "structured", "round_to": "8", "cap_all": "60", "criterion": "taylor", "samples": "100", "seed": "3"}
     one.set("pick_criterion", "l1")

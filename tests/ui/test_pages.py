@@ -135,7 +135,7 @@ def test_prune_measures_accuracy_with_a_paired_difference(tab):
 def test_prune_says_what_is_out_of_reach_and_keeps_the_table(tab):
     one = tab("prune", sparsity="10", overrides="0~99_1~99_2~99")
     assert not one.app.error
-    assert "with them at least 98.26 % of the weights go. Raise “Removed”" in one.app.warning[0].value
+    assert "with them at least 98.26\u202f% of the weights go. Raise “Removed”" in one.app.warning[0].value
     assert len(one.app.dataframe[0].value) == 4
     one.set("pick_sparsity", 98.5)
     assert not [each for each in one.app.warning if "Raise" in each.value]
@@ -212,7 +212,7 @@ def test_latency_takes_turns_and_answers_in_words(tab, no_clock):
         and one.metric("Fastest: dense").value == "0.400 ms"
     )
     zeroed, removed = (next(line for line in one.text.splitlines() if verb in line) for verb in ("Zeroing 80", "Removing 80"))
-    assert "no significant difference" in zeroed and "× faster than dense" in removed and "95 % interval" in removed
+    assert "no significant difference" in zeroed and "× faster than dense" in removed and "95\u202f% interval" in removed
 
 
 def test_shares_of_single_layers_hold_for_both_models_that_are_timed_and_are_said(tab):

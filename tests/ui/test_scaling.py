@@ -129,7 +129,7 @@ def test_overrides_that_leave_no_room_are_said_in_the_words_of_the_page_and_mend
     one = tab("prune", model="digits_mlp", data="none", overrides="0~60_1~40_2~20", sparsity="20")
     assert not one.app.error
     (warning,) = one.app.warning
-    assert "at least 46.99 %" in warning.value
+    assert "at least 46.99\u202f%" in warning.value
     assert not any(word in warning.value for word in LIBRARY)
     button = one.app.button(key="nearest_total").label
     assert button.removeprefix("Remove ") in warning.value

@@ -81,7 +81,7 @@ def _columns(units: str) -> dict[str, Any]:
         "setting": column.TextColumn("Setting", width="medium"),
         "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
         "drop": column.TextColumn(f"Against dense, same {units}"),
-        "confident": column.TextColumn("95 % sure", help="Whether the whole interval is within what you allow."),
+        "confident": column.TextColumn("95\u202f% sure", help="Whether the whole interval is within what you allow."),
         "test": column.TextColumn(f"On all test {units}"),
     }
 
@@ -121,7 +121,7 @@ def _config(metric: Metric) -> dict[str, Any]:
         "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
         "ratio": column.NumberColumn("Compression ratio", format="%.2f×"),
         "value": column.NumberColumn(f"{metric.title}{unit}", format=form),
-        "low": column.NumberColumn("95 % from", format=form),
+        "low": column.NumberColumn("95\u202f% from", format=form),
         "high": column.NumberColumn("to", format=form),
         "n": column.NumberColumn("n", format="localized"),
         "seeds": column.NumberColumn("Seeds"),

@@ -157,7 +157,7 @@ def caption(frame: pd.DataFrame, split: str, metric: Metric = ACCURACY, units: s
     higher = metric.better == HIGHER
     low = last.loc[last["value"].idxmin() if higher else last["value"].idxmax()]
     text = (
-        f"Measured on {n:,} {split} {units}; bands are 95 % intervals. {'Lowest' if higher else 'Highest'}: "
+        f"Measured on {n:,} {split} {units}; bands are 95\u202f% intervals. {'Lowest' if higher else 'Highest'}: "
         f"{written(metric, float(low['value']))} at {percent(low['sparsity'])} ({low['setting']})."
     )
     if last["least"].notna().any():
@@ -167,8 +167,8 @@ def caption(frame: pd.DataFrame, split: str, metric: Metric = ACCURACY, units: s
     if len(order) > 1:
         (least, low_average), (most, high_average) = order[0], order[-1]
         if abs(high_average - low_average) <= float((last["high"] - last["low"]).mean()) / 2:
-            return f"{text} From 50 % on the settings keep about as much on average: their intervals overlap."
-        text += f" From 50 % on, {most} keeps most on average and {least} least, as far as both were measured."
+            return f"{text} From 50\u202f% on the settings keep about as much on average: their intervals overlap."
+        text += f" From 50\u202f% on, {most} keeps most on average and {least} least, as far as both were measured."
     return text
 
 

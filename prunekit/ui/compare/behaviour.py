@@ -138,8 +138,8 @@ def _by_group(found: Comparison) -> None:
             with box:
                 show.chart(fig, f"groups_{metric.name}", classes_caption(frame, metric=metric, kind="group"))
         st.caption(
-            f"{IN_BRACKETS} Only {found.units} of the group are ordered and counted. A line through a dot is the paired 95 % interval of "
-            "the change from dense."
+            f"{IN_BRACKETS} Only {found.units} of the group are ordered and counted. A line through a dot is the paired 95\u202f% interval "
+            "of the change from dense."
         )
 
 

@@ -117,7 +117,7 @@ def numbers_caption(found: Comparison) -> str:
     """Say what was measured on what, and how many settings differ."""
     images = f"{found.images:,} {found.split} {found.units} of {show.plain(found.data)}"
     on = (
-        f"{found.quality.title} on the same {images}, 95 % intervals, paired differences."
+        f"{found.quality.title} on the same {images}, 95\u202f% intervals, paired differences."
         if found.data
         else f"{found.quality.title} was not measured yet."
     )

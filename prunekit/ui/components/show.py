@@ -20,7 +20,7 @@ from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.experiments.home import home
 from prunekit.experiments.jobs.job import Job
-from prunekit.formatting import THIN, percent, span
+from prunekit.formatting import THIN, percent, span, unbroken
 from prunekit.plots.light_figure import figure_table
 from prunekit.reports.pictures import Picture
 from prunekit.tasks.classification import ACCURACY
@@ -202,7 +202,8 @@ def failed(job: Job) -> str:
 
 
 def plain(text: str) -> str:
-    """Return foreign text with Markdown's characters escaped; files in folders that only the server knows go by their names."""
+    """Return foreign text with Markdown's characters escaped, its percent unbroken; files in folders of the server go by their names."""
+    text = unbroken(text)
     for folder in (tempfile.gettempdir(), str(home())):
         text = re.sub(rf"(?<![\w./-]){re.escape(folder)}/(?:[^\s/]+/)*", "", text) if folder in text else text
     return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)

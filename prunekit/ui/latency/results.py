@@ -212,7 +212,7 @@ def ratios_caption(timed: list[CandidateLatency]) -> str:
     """Say how far theory is from what was measured."""
     smaller = next((row for row in timed if row.name == "smaller" and row.runtime == timed[0].runtime and row.ratio), None)
     if smaller is None or smaller.ratio is None or not smaller.macs_ratio:
-        return "Filled: measured, with its 95 % interval. Hollow diamond: the ratio of MACs, which is theory."
+        return "Filled: measured, with its 95\u202f% interval. Hollow diamond: the ratio of MACs, which is theory."
     promised, value = 1 / smaller.macs_ratio, smaller.ratio.speed[0]
     how = "less than" if value < promised * 0.95 else "more than" if value > promised * 1.05 else "about"
     work = by_times(promised, 1, "fewer MACs", "more MACs", "as many MACs as before")

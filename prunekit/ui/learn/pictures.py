@@ -93,7 +93,7 @@ def _cliff(answer: Answer) -> list[Drawn]:
     """Draw the curve."""
     numbers = answer.numbers
     caption = (
-        f"{percent(numbers['cliff'], 0)} can go. The band is what {numbers['images']:.0f} images leave open (95 %). "
+        f"{percent(numbers['cliff'], 0)} can go. The band is what {numbers['images']:.0f} images leave open (95\u202f%). "
         "Dashed: the original; dotted: what may be lost."
     )
     return [(lessons_measured.cliff(answer.frames["curve"], numbers["cliff"], numbers["allowed"], dark=show.dark()), caption)]
@@ -103,14 +103,14 @@ def _fragile(answer: Answer) -> list[Drawn]:
     """Draw the layers."""
     numbers = answer.numbers
     caption = (
-        f"Dashed: the original, {percent(numbers['dense'])}. The thin lines are what {numbers['images']:.0f} images leave open (95 %)."
+        f"Dashed: the original, {percent(numbers['dense'])}. The thin lines are what {numbers['images']:.0f} images leave open (95\u202f%)."
     )
     return [(lessons_measured.fragile(answer.frames["layers"], numbers["dense"], dark=show.dark()), caption)]
 
 
 def _heal(answer: Answer) -> list[Drawn]:
     """Draw the steps."""
-    caption = f"Each on the same {answer.numbers['images']:.0f} test images; the thin lines are their 95 % intervals."
+    caption = f"Each on the same {answer.numbers['images']:.0f} test images; the thin lines are their 95\u202f% intervals."
     return [(lessons_measured.comeback(answer.frames["course"], dark=show.dark()), caption)]
 
 
@@ -166,7 +166,7 @@ def _heads(answer: Answer) -> list[Drawn]:
     strip = _numbered(answer.frames["strip"])
     layers = answer.frames["layers"]
     told = f"{head_strip_caption(strip, 'harm when it alone is off')} Each measured on a few windows."
-    harm = "Perplexity as you have switched, and with one whole layer off. Dashed: all on. The thin lines are 95 % intervals."
+    harm = "Perplexity as you have switched, and with one whole layer off. Dashed: all on. The thin lines are 95\u202f% intervals."
     return [
         (answer_bars(answered, dark=dark), caption),
         (head_strip(strip, what="perplexity times", dark=dark), told),
@@ -177,7 +177,7 @@ def _heads(answer: Answer) -> list[Drawn]:
 def _closing(answer: Answer) -> list[Drawn]:
     """Draw how many names each size closes, and what is left of the smallest."""
     numbers, dark = answer.numbers, show.dark()
-    caption = f"{percent(numbers['share'])} can go. The band is what {numbers['names']:.0f} names leave open (95 %); "
+    caption = f"{percent(numbers['share'])} can go. The band is what {numbers['names']:.0f} names leave open (95\u202f%); "
     caption += "dotted: what was asked for."
     curve, widths = answer.frames["curve"], answer.frames["widths"]
     worse = curve[(curve.share < numbers["share"]) & (curve.closed < numbers["least"])]
@@ -199,7 +199,7 @@ def _popularity(answer: Answer) -> list[Drawn]:
     """Draw the AUC of each group, and which rows went."""
     numbers, frame, dark = answer.numbers, answer.frames["groups"], show.dark()
     told = int(frame["significant"].sum())
-    caption = f"Marks: as it is. Dots: after the cut, with the paired 95 % interval of the change on {numbers['candidates']:,} "
+    caption = f"Marks: as it is. Dots: after the cut, with the paired 95\u202f% interval of the change on {numbers['candidates']:,} "
     caption += f"candidates of the validation part, resampled by users; filled where it is more than chance ({told} of {len(frame) // 2})."
     drawn = [(class_dumbbells(frame, what="AUC within the group", dark=dark, metric=AUC, intervals=True), caption)]
     rows = {kind: (each["lookups"].to_numpy(), each["keep"].to_numpy()) for kind, each in answer.frames.items() if "keep" in each}

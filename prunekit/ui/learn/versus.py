@@ -50,7 +50,7 @@ def draw(now: Settings) -> None:
     key = key_of(now.keep)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.select_slider(
-            "How much of the budget may stay", KEEPS, format_func=lambda share: f"{share} %", width=340, **session.bind("keep")
+            "How much of the budget may stay", KEEPS, format_func=lambda share: f"{share}\u202f%", width=340, **session.bind("keep")
         )
         done = measuring.finished(key) is not None
         st.button("Measure again" if done else "Measure at all four budgets", key="measure_versus", icon=":material/play_arrow:",
@@ -80,7 +80,7 @@ def _running(key: str) -> bool:
 def _ask(keep: int) -> None:
     """Measure at all four budgets; a callback."""
     board().drop(key_of(keep))
-    measuring.start(key_of(keep), f"Both kinds at {keep} %", lambda job: measured(job, keep), alone=True)
+    measuring.start(key_of(keep), f"Both kinds at {keep}\u202f%", lambda job: measured(job, keep), alone=True)
 
 
 def measured(job: Job, keep: int) -> list[Budgeted]:
@@ -124,7 +124,7 @@ def caption(frame: pd.DataFrame) -> str:
     images = int(frame.images.iloc[0])
     return (
         f"On {images} test images single weights are ahead beyond chance at {plural(int(ahead), 'budget')} of {len(pairs)}, whole channels "
-        f"at {len(sure) - int(ahead)}; lines are 95 % intervals."
+        f"at {len(sure) - int(ahead)}; lines are 95\u202f% intervals."
     )
 
 

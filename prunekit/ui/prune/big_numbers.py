@@ -94,7 +94,7 @@ def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation
     before, after = judged
     metric = after.metric
     below = f"{show.interval(after.low, after.high, after.n, metric)}; dense {before.text()}"
-    note = f"95 % interval ({show.interval_by(metric)}), on the test split; dense measured on the same {task.units_of_data}."
+    note = f"95\u202f% interval ({show.interval_by(metric)}), on the test split; dense measured on the same {task.units_of_data}."
     show.tile(metric.title, after.text(), "measured", below, note)
 
 

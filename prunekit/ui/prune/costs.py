@@ -153,14 +153,14 @@ def verdict(before: Evaluation, after: Evaluation, task: Task) -> None:
     gap, metric = evaluation.compare(before, after), after.metric
     if not isinstance(metric, Proportion):
         low = metric.format_difference(gap.low).removesuffix(" points")
-        change = f"{metric.format_difference(gap.value)} (95 % interval {low} to {metric.format_difference(gap.high)})"
+        change = f"{metric.format_difference(gap.value)} (95\u202f% interval {low} to {metric.format_difference(gap.high)})"
         text = f"**No significant difference**: {before.text()} dense, {after.text()} pruned, {change}."
         if gap.significant:
             worse = "worse" if metric.lost(gap).value > 0 else "better"
             text = f"**{metric.title} got {worse}**, from {before.text()} to {after.text()}: {change}."
         st.markdown(f"{text} Paired on the same {gap.n:,} test {task.units_of_data}, by the bootstrap. {show.tag('measured')}")
         return
-    change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
+    change = f"{points(gap.value)} points (95\u202f% interval {points(gap.low)} to {points(gap.high)})"
     if not gap.significant:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
     else:

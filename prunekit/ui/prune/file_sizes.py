@@ -53,7 +53,7 @@ def _gzip_words(found: Measured | None) -> str:
         return ""
     told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
     said = " and ".join(f"{size(low)} to {size(high)}" for low, high in told)
-    return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
+    return f"Gzipped sizes are told from a sample of blocks, 95\u202f% interval {said} {show.tag('estimated')}. The others: "
 
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False, tables: float | None = None) -> tuple[Any, ...]:

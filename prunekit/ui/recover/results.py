@@ -129,7 +129,7 @@ def _stages(stages: list[Stage], task: Task) -> None:
     best = "" if most is None else f" {most[1]}: {change_text(dense.metric, most[0])}."
     show.chart(
         recovery_steps(frame, metric=dense.metric, dark=show.dark()), "recovery_steps",
-        f"{dense.metric.title} after each step with its 95 % interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "
+        f"{dense.metric.title} after each step with its 95\u202f% interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "
         f"dense model.{best}",
     )  # fmt: skip
 

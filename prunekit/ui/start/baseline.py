@@ -40,7 +40,7 @@ def baseline() -> None:
     with tiles[0]:
         if figure:
             metric, below = figure.metric, show.interval(figure.low, figure.high, figure.n, figure.metric)
-            note = f"95 % interval ({show.interval_by(metric)}), on the {figure.where}."
+            note = f"95\u202f% interval ({show.interval_by(metric)}), on the {figure.where}."
             show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
             nothing = data_cache.data_name(now, loaded) == data_cache.NO_DATA
