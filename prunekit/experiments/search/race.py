@@ -10,9 +10,9 @@ from prunekit.experiments.search.request import Trial
 
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
-FAR, NEARER = 20, 0.4  # a look that loses so many times what is allowed tells too little of its way: size to this power instead,
-MOST_LEFT = 0.95  # up to here
-DEAR = 1 / 12  # the first other look of a round may take so much of the time that is left, each further one half of that
+FAR, HOPELESS = 20, 10  # so many allowed losses: all ways look alike there; all epochs will not do, either
+MOST_LEFT = 0.95  # the largest size to go to from what is far
+DEAR = 1 / 6  # the share of the time that is left for a look of a round, by how many it has with it
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Race:
         for number, others in enumerate(rounds):
             while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
                 best = replace(best, size=round(smaller, 4))
-            while number and self._is_far(seen.get(best)) and best.size < MOST_LEFT:
-                best = replace(best, size=round(best.size**NEARER, 4))
+            while number and self._loses(seen.get(best), FAR) and best.size < MOST_LEFT:
+                best = replace(best, size=round(_between(_least_held(seen), best.size, 0.4), 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
             looks = others(best)
             new = [look for look in looks if look not in seen]
-            if new and first.seconds <= left * (DEAR if sum(look in seen for look in looks) == 1 else DEAR / 2):
+            if new and first.seconds * (len(looks) - len(new) + 1) <= left * DEAR:
                 return new[0]
             if any(seen.get(look, first) is None for look in looks):
                 return None
@@ -70,24 +70,46 @@ class Race:
         edges = [self._at_the_edge(seen, best, epochs) for epochs in sorted(self.epochs, reverse=True)]
         return next((look for look in edges if look is None or _seconds(seen, look) <= left), edges[-1])
 
-    def _is_far(self, trial: Trial | None) -> bool:
-        """Whether a look came to an end far from holding."""
-        return trial is not None and (trial.loss is None or trial.loss > FAR * max(self.allowed, 0.001))
+    def _loses(self, trial: Trial | None, times: float) -> bool:
+        """Whether a look came to an end and loses so many times what is allowed, or could not be made."""
+        return trial is not None and (trial.loss is None or trial.loss > times * max(self.allowed, 0.001))
+
+    def _share(self, fell: Trial | None) -> float:
+        """Return how far to go from what holds: half the way; less, the more was lost too much."""
+        loss = 0.0 if fell is None or fell.loss is None else fell.loss
+        return sqrt(self.allowed / loss / 2) if loss > HOPELESS * self.allowed else 0.5
 
     def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
-        """Return the look that halves what is not known of the best way: between what holds and what fell though tuned as long."""
-        tuned = [look for look in seen if look.epochs >= epochs and replace(look, size=best.size, epochs=best.epochs) == best]
-        held = min((look.size for look in seen if _holds(seen, look)), default=1.0)
-        fell = max((look.size for look in tuned if look.size < held and not _holds(seen, look)), default=0.0)
-        if not tuned and not _holds(seen, best):
-            size = best.size
-        elif not fell:
-            size = round(max(held / 2, LEAST), 4)
-        else:
-            size = round(sqrt(held * fell), 4)
-        look = replace(best, epochs=epochs, size=size)
-        known = size >= held or (fell and held / fell < EDGE)
-        return None if known or look in seen or any(seen[each] is None for each in tuned) else look
+        """Return the look between what holds and what fell though tuned as long, nearer to the one that holds where much was lost."""
+        same = [look for look in seen if replace(look, size=best.size, epochs=best.epochs) == best]
+        tuned = [look for look in same if look.epochs >= epochs]
+        if any(seen[look] is None for look in tuned):
+            return None
+        held = _least_held(seen)
+        hopeless = [look for look in same if look.epochs < epochs and self._loses(seen[look], HOPELESS)]
+        for known in ([*tuned, *hopeless], tuned):  # in the end what was hopeless is tuned as long, too
+            fallen = [look for look in known if look.size < held and not _holds(seen, look)]
+            if not fallen:
+                size = best.size if best.size < held else max(held / 2, LEAST)
+            else:
+                fell = max(fallen, key=lambda look: look.size)
+                if held / fell.size < EDGE:
+                    continue
+                size = _between(held, fell.size, self._share(seen[fell]))
+            look = replace(best, epochs=epochs, size=round(size, 4))
+            if size < held and look not in seen:
+                return look
+        return None
+
+
+def _least_held(seen: Seen) -> float:
+    """Return the smallest size that holds; 1 is that of the dense model."""
+    return min((look.size for look in seen if _holds(seen, look)), default=1.0)
+
+
+def _between(held: float, fell: float, share: float) -> float:
+    """Return a size so much of the way from one that holds to one that fell, in logarithms."""
+    return float(held * (fell / held) ** share)
 
 
 def _seconds(seen: Seen, look: Look) -> float:
