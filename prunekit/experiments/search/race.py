@@ -56,7 +56,7 @@ class Race:
             while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
                 best = replace(best, size=round(smaller, 4))
             while number and self._loses(seen.get(best), FAR) and best.size < MOST_LEFT:
-                best = replace(best, size=round(_between(_least_held(seen), best.size, 0.4), 4))
+                best = replace(best, size=round(_between(_least_held(seen, best.epochs), best.size, 0.4), 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
             looks = others(best)
@@ -75,7 +75,7 @@ class Race:
         return trial is not None and (trial.loss is None or trial.loss > times * max(self.allowed, 0.001))
 
     def _share(self, fell: Trial | None) -> float:
-        """Return how far to go from what holds: half the way; less, the more was lost too much."""
+        """Return how far the first step goes from what holds: half the way; less, the more was lost too much."""
         loss = 0.0 if fell is None or fell.loss is None else fell.loss
         return sqrt(self.allowed / loss / 2) if loss > HOPELESS * self.allowed else 0.5
 
@@ -85,7 +85,7 @@ class Race:
         tuned = [look for look in same if look.epochs >= epochs]
         if any(seen[look] is None for look in tuned):
             return None
-        held = _least_held(seen)
+        held = _least_held(seen, *self.epochs)
         hopeless = [look for look in same if look.epochs < epochs and self._loses(seen[look], HOPELESS)]
         for known in ([*tuned, *hopeless], tuned):  # in the end what was hopeless is tuned as long, too
             fallen = [look for look in known if look.size < held and not _holds(seen, look)]
@@ -95,16 +95,16 @@ class Race:
                 fell = max(fallen, key=lambda look: look.size)
                 if held / fell.size < EDGE:
                     continue
-                size = _between(held, fell.size, self._share(seen[fell]))
+                size = _between(held, fell.size, 0.5 if any(_holds(seen, look) for look in tuned) else self._share(seen[fell]))
             look = replace(best, epochs=epochs, size=round(size, 4))
             if size < held and look not in seen:
                 return look
         return None
 
 
-def _least_held(seen: Seen) -> float:
-    """Return the smallest size that holds; 1 is that of the dense model."""
-    return min((look.size for look in seen if _holds(seen, look)), default=1.0)
+def _least_held(seen: Seen, *epochs: int) -> float:
+    """Return the smallest size that holds after so many epochs; 1 is that of the dense model."""
+    return min((look.size for look in seen if look.epochs in epochs and _holds(seen, look)), default=1.0)
 
 
 def _between(held: float, fell: float, share: float) -> float:
