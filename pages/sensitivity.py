@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui.components import show
-from prunekit.ui.sensitivity import PAGE, scan, targets
+from prunekit.ui.sensitivity import PAGE, pictures, scan, targets
 from prunekit.ui.state.current_model import judged_data_in_use, model_in_use
 
 show.heading(PAGE)
@@ -24,11 +24,11 @@ with show.plain_errors():
             "monitor_heart",
         )
         st.stop()
-    pictures = st.container()
+    above = st.container()
     show.section("How much should each layer give?", "Targets from these curves, each with its reason; change what you know better.")
     targets.goal(now, found.dense)
     suggestion = targets.suggested(now, loaded, data, found, request.spec)
     if suggestion is not None:
         targets.table(now, loaded, data, found, request.spec, suggestion)
-    with pictures:
-        scan.pictures(now, found, task, None if suggestion is None else suggestion.overrides, data.classes or loaded.info.classes)
+    with above:
+        pictures.pictures(now, found, task, None if suggestion is None else suggestion.overrides, data.classes or loaded.info.classes)

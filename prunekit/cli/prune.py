@@ -29,7 +29,8 @@ from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.tables import byte_text, metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config import fields
 from prunekit.config.ids import ModelId
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data, samples_of
 from prunekit.errors import StoreError
 from prunekit.evaluation.accuracy import evaluate

@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.comparison.layers import Counts, counted, shared
 from prunekit.comparison.recorded_run import Recorded, recorded
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.before_after import assess, document

@@ -12,7 +12,7 @@ from zipfile import is_zipfile
 
 from torch import Tensor
 
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.errors import CheckpointError, SpecError
 from prunekit.experiments.archive.reader import unpack
 from prunekit.experiments.records import QUALITY

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prunekit.comparison.columns import SettingRow
+from prunekit.config.choices import NEEDS_DATA
 from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.spec import PruneSpec
 from prunekit.experiments.records import Run
 from prunekit.formatting import asked, ordinary
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate

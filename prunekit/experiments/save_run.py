@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess

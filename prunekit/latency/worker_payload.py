@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from prunekit.config.ids import ModelId
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import LatencyError, PrunekitError
 from prunekit.latency.report import Candidate
 from prunekit.models.folder import write_folder

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.errors import ModelError, PrunekitError, SpecError
 from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import build

@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator
 from prunekit.cli import build_parser
 from prunekit.cli.schemas import DOCUMENTS, schema
 from prunekit.cli.schemas.__main__ import text
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.experiments.archive.manifest import Manifest
 from tests import schemas
 

@@ -18,8 +18,8 @@ from prunekit import PruneSpec, load_data, load_model, prune
 from prunekit.cli import main
 from prunekit.comparison.apply_recipe import apply_recipe
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import Recipe
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import assess, document
 from prunekit.experiments.requests import AccuracyRequest

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.config.field_table import OPTIMIZER, RATE
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import SCHEDULES, Recovery
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 
 floats = st.floats(0, 1e6, allow_nan=False)

@@ -9,15 +9,21 @@ from hypothesis import strategies as st
 
 from prunekit.config.choices import (
     CHANNEL_CRITERIA,
+    CRITERIA,
+    MODES,
     NORMALISERS,
     REDUCTIONS,
+    SCOPES,
+    TARGETS,
+    UNITS,
     WEIGHT_CRITERIA,
     WITH_READERS,
     criteria_of,
     refusal,
     scopes_of,
 )
-from prunekit.config.spec import CRITERIA, MODES, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from tests.tables import case
 

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import prunekit
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import CheckpointError, ModelError, PrunekitError, SpecError
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.models.folder import read_result

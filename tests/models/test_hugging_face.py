@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 import prunekit
 from prunekit.cli import main
 from prunekit.config.ids import ModelId
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import CheckpointError, ModelError
 from prunekit.models.hugging_face import HEAD
 from tests import hf_folders

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import prunekit
 from prunekit.cli import main
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import CheckpointError, ModelError
 from prunekit.models.folder import BESIDE, WEIGHTS
 from prunekit.models.probe import difference, take

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import prunekit
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash

@@ -12,8 +12,8 @@ from torch import nn
 
 from prunekit import PruneSpec, load_data, load_model, prune
 from prunekit.config.ids import ModelId
+from prunekit.config.recipe import Recipe
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import Recipe
 from prunekit.errors import DataError, ModelError, ProofError, PruningError, SpecError
 from prunekit.experiments.archive.architecture import adapters_of
 from prunekit.models.folder import write_folder

@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunekit import load_model
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import CheckpointError, OutOfReach, PruningError, SpecError
 from prunekit.formatting import ordinary, percent
 from prunekit.models.cost import count

@@ -19,7 +19,7 @@ from prunekit.ui.components import show
 from prunekit.ui.latency import tables
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import file_sizes
-from prunekit.ui.sensitivity import scan
+from prunekit.ui.sensitivity import pictures
 from prunekit.ui.shared import measuring
 
 
@@ -61,7 +61,7 @@ def test_a_layer_hardly_notices_only_where_it_does():
 
 def test_what_is_spared_is_of_the_layers_that_hurt_less():
     def said(lost, params=(10, 80, 10)):
-        return scan.spared(pd.DataFrame({"layer": ["a", "b", "c"], "params": params, "lost": lost}))
+        return pictures.spared(pd.DataFrame({"layer": ["a", "b", "c"], "params": params, "lost": lost}))
 
     assert "**b** holds most: 80.0\u202f% of these layers' parameters, for 20.0 points" in said((0.3, 0.2, 0.25))
     assert "**b**" not in said((0.1, 0.3, 0.2))

@@ -10,7 +10,7 @@ from prunekit.cli.schemas.inspected import Inspected, Models
 from prunekit.cli.schemas.measured import Furthest, Latency, Search, Sensitivity, Sweep
 from prunekit.cli.schemas.pruned import Recipe, Result
 from prunekit.cli.schemas.stored import Applied, Compared, Deleted, Doctor, Labelled, Runs
-from prunekit.config.spec import RECIPE_VERSION
+from prunekit.config.recipe import RECIPE_VERSION
 from prunekit.experiments.archive.manifest import VERSION
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

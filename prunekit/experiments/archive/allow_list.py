@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.config.ids import ModelId
+from prunekit.config.recipe import Recipe
 from prunekit.config.registered import registered_data, registered_models
-from prunekit.config.spec import Recipe
 from prunekit.errors import ModelError, PrunekitError
 from prunekit.experiments.archive.manifest import INT8, LOADER, ArchiveError, Manifest
 from prunekit.experiments.store import RunStore

@@ -15,7 +15,8 @@ from string import Template
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.archive import result_file

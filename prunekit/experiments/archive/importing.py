@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunekit.config.ids import ModelId
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.experiments.archive.allow_list import architecture_of, check_graph, trusted_recipe
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest

@@ -19,7 +19,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import yaml
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.experiments.archive.manifest import (
     BESIDE,
     CODE,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import Recipe
+from prunekit.config.recipe import Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate

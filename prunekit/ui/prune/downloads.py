@@ -15,7 +15,8 @@ import streamlit as st
 from prunekit import evaluation, models
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
-from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.config.recipe import Recipe
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data, Split, samples_of
 from prunekit.errors import DataError
 from prunekit.evaluation.before_after import Assessment
