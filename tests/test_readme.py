@@ -79,8 +79,10 @@ def test_the_way_of_a_run_from_saving_to_the_archive(tmp_path, monkeypatch, caps
 
 @pytest.mark.parametrize(
     "line",
-    [  # each length of a text is exported for itself
-        pytest.param(line, marks=pytest.mark.nightly if "--length" in line else pytest.mark.slow) for line in commands() if takes_long(line)
+    [  # each length of a text is exported for itself; a large network is timed for as long as a small one, whose line says more
+        pytest.param(line, marks=pytest.mark.nightly if "--length" in line or "torchvision" in line else pytest.mark.slow)
+        for line in commands()
+        if takes_long(line)
     ],
 )
 def test_the_long_command_lines_run(line, capsys):

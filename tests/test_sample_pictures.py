@@ -59,7 +59,7 @@ def test_the_card_of_camvid_is_true():
     assert "camvid_lraspp" in NAMES and sum(cycle.steps for cycle in WindowRecipe.of(told).over(2, 367).cycles) == 92
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_figures_of_camvid_are_the_cards():
     model, told = load_model("camvid_lraspp"), card("camvid_lraspp")
     try:

@@ -125,13 +125,14 @@ def _compare(model: nn.Module, exported: nn.Module, nested: bool, x: Batch) -> N
 
 def _model(folder: Path) -> nn.Module:
     """Return the model: from the very ``load.py`` that is handed out, or, where that fails, as prunekit opens the folder."""
-    before = list(sys.path)
+    before, compiled = list(sys.path), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # everything that is in the folder goes into the archive
     try:
         return runpy.run_path(str(folder / LOADER))["load_model"]()  # type: ignore[no-any-return]
     except Exception:
         return load_model(str(folder))
     finally:
-        sys.path[:] = before
+        sys.path[:], sys.dont_write_bytecode = before, compiled
 
 
 def make_all(path: Path, say: Say) -> dict[str, object]:

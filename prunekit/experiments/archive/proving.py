@@ -116,10 +116,10 @@ def _run(told: dict[str, object], private: Path, progress: Progress) -> str:
     """Run the checker and return what went wrong, or ""."""
     request = private / "check.json"
     request.write_text(json.dumps(told), encoding="utf-8")
-    # -I: nothing of this environment, this folder or the user's own packages
+    # -I: nothing of this environment, this folder or the user's own packages; -B: nothing is left in a folder that may become an archive
     with (private / "stderr").open("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-I", str(CHECKER), str(request)], cwd=private, env=_environment(private), start_new_session=True,
+            [sys.executable, "-I", "-B", str(CHECKER), str(request)], cwd=private, env=_environment(private), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
         )  # fmt: skip
         try:

@@ -1,5 +1,6 @@
 """Archives for tests: whole ones made without torch's exporter, and forged ones."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -7,8 +8,11 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
+from prunekit.experiments.archive import exporting
 from prunekit.experiments.archive.assembling import assemble, complete, pack
 from prunekit.experiments.archive.gathering import gather
 from prunekit.experiments.archive.manifest import MANIFEST
@@ -31,6 +35,14 @@ def plain(store, run, folder, notes=()):
     complete(made, notes)
     pack(made.folder, folder / "plain.zip")
     return (folder / "plain.zip").read_bytes()
+
+
+@contextlib.contextmanager
+def no_exporter():
+    """Leave out torch's exporter, which takes most of the time, where it is load.py and what stands beside it that are asked about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in exporting.FORMS})
+        yield
 
 
 def files_of(payload):
