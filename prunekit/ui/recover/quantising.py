@@ -15,10 +15,10 @@ from prunekit.formatting import by_times, size
 from prunekit.tasks.protocol import Task
 from prunekit.tasks.text_inputs import TextInputs
 from prunekit.ui.components import show
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 
 
-def offer(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
+def offer(name: str, stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
     """Offer to quantise what was recovered, and show every stage in one table."""
     units = task.units_of_data
     text = isinstance(task, TextInputs)
@@ -29,7 +29,7 @@ def offer(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
     st.button(
         "Quantise to int8", key="quantise_start", icon=":material/compress:",
         disabled=job is not None and (job.active or found is not None), on_click=measuring.ask,
-        args=("quantise", request.to_dict(), f"Quantise {request.model.name}"),
+        args=("quantise", request.to_dict(), f"Quantise {model_cache.title_of(name)}"),
     )  # fmt: skip
     measuring.panel(key)
     if found is None:
@@ -40,9 +40,9 @@ def offer(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
         f"int8 against the same model in float32, on {found.test.n:,} test {units}: {difference.sentence()}; the file is "
         f"{by_times(found.before_bytes, found.bytes, 'smaller', 'larger', 'as large')}."
     )
-    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
+    file_name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
     st.download_button(
-        "Download the int8 model (ONNX)", found.file.read_bytes, file_name=name, icon=":material/download:", on_click="ignore"
+        "Download the int8 model (ONNX)", found.file.read_bytes, file_name=file_name, icon=":material/download:", on_click="ignore"
     )
 
 

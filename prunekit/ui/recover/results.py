@@ -29,7 +29,7 @@ from prunekit.training.batchnorm import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
 from prunekit.ui.recover import options, quantising
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -64,11 +64,11 @@ def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str)
         st.button(
             "Under way …" if busy else words, key="recover_start", type="primary", icon=":material/healing:",
             disabled=shown is None or busy,
-            on_click=start, args=(shown, f"{words} {loaded.source.name}"),
+            on_click=start, args=(shown, f"{words} {model_cache.title_of(loaded.source.name)}"),
         )  # fmt: skip
         st.button(
             "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
-            on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
+            on_click=start, args=(quick, f"Recalibrate {model_cache.title_of(loaded.source.name)}"),
             help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if has_norms
             else "This model has no BatchNorm.",
         )  # fmt: skip
@@ -138,7 +138,7 @@ def _draw(loaded: Loaded, job: Job, request: AccuracyRequest, task: Task) -> Non
         _curves(job, job.request, task)
     if job.state == "done":
         _take(stages[-1], request)
-        quantising.offer(stages, request, task)
+        quantising.offer(loaded.source.name, stages, request, task)
 
 
 def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
