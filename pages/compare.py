@@ -1,7 +1,5 @@
 """Compare: which one do I take?"""
 
-import streamlit as st
-
 from prunekit.ui.compare import PAGE, all_runs, picked_runs, tabs, top
 from prunekit.ui.components import show
 from prunekit.ui.state.session import settings
@@ -9,7 +7,7 @@ from prunekit.ui.state.session import settings
 show.heading(PAGE)
 now, kept = settings(), picked_runs.kept()
 if kept is None:
-    st.stop()
+    show.end_page()
 with show.plain_errors():
     all_runs.section(now, kept)
     runs = picked_runs.picked(now, kept)
@@ -17,7 +15,7 @@ with show.plain_errors():
     with show.slot():
         top.strip(runs, found, kept)
     if found is None:
-        st.stop()
+        show.end_page()
     with show.slot():
         top.answer(found)
         picked_runs.missing(now, found, kept)

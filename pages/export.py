@@ -1,7 +1,5 @@
 """Export: how do I take it away?"""
 
-import streamlit as st
-
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.export import PAGE, export, folders
@@ -10,7 +8,7 @@ from prunekit.ui.state.session import settings
 show.heading(PAGE)
 now, kept = settings(), picked_runs.kept()
 if kept is None:
-    st.stop()
+    show.end_page()
 with show.plain_errors():
     with show.slot():
         show.section("Take a run away")

@@ -1,7 +1,5 @@
 """Recover: what comes back?"""
 
-import streamlit as st
-
 from prunekit.ui.components import show
 from prunekit.ui.recover import PAGE, options, results
 from prunekit.ui.state.current_model import judged_data_in_use, model_in_use
@@ -14,7 +12,7 @@ with show.plain_errors():
     if data.train is None:
         units = task.units_of_data
         show.empty(f"These data have no training split, and recovery learns from training {units}: choose data that have one.", "school")
-        st.stop()
+        show.end_page()
     options.choices(now, loaded, data)
     with show.slot():
         options.plan(now, loaded, data, task)

@@ -16,14 +16,14 @@ with show.plain_errors():
     found = scan.known_results(request, loaded, data)
     scan.button(loaded.source.name, request, found)
     if scan.live(now, request, task):
-        st.stop()
+        show.end_page()
     if found is None:
         show.empty(
             "Nothing has been measured with this choice yet. Press **Measure**: a first picture comes soon, and it sharpens as more "
             f"{task.units_of_data} are looked at.",
             "monitor_heart",
         )
-        st.stop()
+        show.end_page()
     above = st.container()
     show.section("How much should each layer give?", "Targets from these curves, each with its reason; change what you know better.")
     targets.goal(now, found.dense)

@@ -1,5 +1,6 @@
 """The router: reads the address, shows the sidebar, runs one page."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -8,7 +9,7 @@ from prunekit.experiments.jobs.job import PEOPLE
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show, sidebar
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.state import session
 
 with PEOPLE.first():
@@ -25,4 +26,9 @@ with PEOPLE.first():
     with show.slot():
         for sentence in session.problems():
             st.warning(sentence, icon=":material/link_off:")
-    here.run()
+    measuring.begin_page(here.url_path)
+    beside = show.slot()
+    with suppress(show.PageEndError):
+        here.run()
+    with beside:  # what a page shows is known once it is drawn
+        measuring.others()

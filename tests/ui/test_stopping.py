@@ -26,3 +26,13 @@ def test_a_job_goes_on_while_somebody_else_looks(monkeypatch, looking, state):
     measuring.stop("key")
     assert job.state == state
     board.close()
+
+
+def test_a_job_whose_settings_were_changed_is_named_on_its_page_with_the_way_back(tab):
+    one = tab("sensitivity", model="digits_cnn", seed=7, criterion="random")
+    one.ask("measure_sensitivity").set("pick_criterion", "l2")
+    line = next(caption.value for caption in one.app.caption if "with other settings" in caption.value)
+    assert line.startswith("**Sensitivity of Digits, convolutional, unstructured**, asked for here with other settings, is ")
+    assert not any("with other settings" in caption.value for caption in one.go("prune").app.caption)
+    one.go("sensitivity").click(next(button.key for button in one.app.button if str(button.key).startswith("back_")))
+    assert one.address["criterion"] == "random" and not any("with other settings" in caption.value for caption in one.app.caption)

@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.evaluation.max_sparsity import Furthest, furthest
-from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest
 from prunekit.formatting import plural
@@ -29,7 +28,7 @@ def read_off(now: Settings, lines: list[Line], task: Task) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         metric_controls.ask(metric_controls.phrase(dense.metric), dense.metric, dense.value)
         requests = [FurthestRequest(line.request, loss) for line in lines]
-        jobs = [board().get(key_of("furthest", request.to_dict())) for request in requests]
+        jobs = [measuring.job(key_of("furthest", request.to_dict())) for request in requests]
         open_ = [i for i, job in enumerate(jobs) if job is None or job.state in ("failed", "cancelled")]
         st.button(
             f"Find it to half a percent, confirm on test {units}", key="find_furthest", icon=":material/my_location:", disabled=not open_,

@@ -50,7 +50,7 @@ class Line:
     @property
     def job(self) -> Job | None:
         """The job, if this server knows one."""
-        return board().get(key_of("repeats", self.plain))
+        return measuring.job(key_of("repeats", self.plain))
 
     @property
     def busy(self) -> bool:

@@ -112,7 +112,7 @@ def section(now: Settings, store: RunStore) -> None:
     if not whole:
         show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
         routes.link("prune", "Go to the Prune page")
-        st.stop()
+        show.end_page()
     # it folds when the page is opened, not while somebody is still picking
     opened = session.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < FEWEST)), "expanded")
     box = st.expander(f"All runs ({whole:,})", icon=":material/list:", on_change="rerun", **opened)

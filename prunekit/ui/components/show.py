@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isnan
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -180,6 +180,15 @@ def pictures(drawn: Sequence[Picture]) -> None:
         chart(picture.figure, f"picture_{picture.name}", picture.caption, config=saved_as(form, picture.name))
 
 
+class PageEndError(Exception):
+    """A page ends here; what stands around every page is still drawn, which `st.stop` would leave out."""
+
+
+def end_page() -> NoReturn:
+    """End the page."""
+    raise PageEndError
+
+
 @contextmanager
 def plain_errors(*, stop: bool = True) -> Iterator[None]:
     """Show an error of prunekit in its own words, and stop the page there if asked to."""
@@ -188,7 +197,7 @@ def plain_errors(*, stop: bool = True) -> Iterator[None]:
     except PrunekitError as error:
         st.error(said(error), icon=":material/error:")
         if stop:
-            st.stop()
+            end_page()
 
 
 def said(error: PrunekitError) -> str:

@@ -115,7 +115,7 @@ def _model() -> None:
             st.markdown(f"**{plain(now.model)}**")
             st.caption(f":red[{said(error)}]")
         else:
-            st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
+            st.markdown(f"**{plain(model_cache.title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
             figure = baseline.figure(now, loaded)
             st.caption(
                 (
@@ -138,14 +138,6 @@ def _guessed(now: Settings, loaded: Loaded) -> str:
     pixels = data is not None and data.guesses
     what = f"input size {loaded.input_words}" if loaded.guessed else "mean and std of pixels" if pixels else ""
     return f"  \n:orange[a guess: {what}]" if what else ""
-
-
-def title_of(name: str) -> str:
-    """Return a model's title, or its name where it is not in the list."""
-    try:
-        return str(model_cache.entry_of(name).title)
-    except PrunekitError:
-        return name
 
 
 def _jobs() -> None:

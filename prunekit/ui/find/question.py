@@ -23,7 +23,7 @@ from prunekit.tasks.protocol import Task
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import metric_controls
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -117,7 +117,7 @@ def _measure_dense(request: AccuracyRequest, metric: Metric, loaded: Loaded) -> 
     st.info(f"How much {metric.phrase} may change is said beside the dense model's: measure that first.", icon=":material/straighten:")
     st.button(
         "Measure the dense model", key="measure_dense", type="primary", icon=":material/speed:", disabled=job is not None and job.active,
-        on_click=measuring.ask, args=("accuracy", request.to_dict(), f"{metric.title} of {loaded.source.name}"),
+        on_click=measuring.ask, args=("accuracy", request.to_dict(), f"{metric.title} of {model_cache.title_of(loaded.source.name)}"),
     )  # fmt: skip
     measuring.panel(key)
 
@@ -145,10 +145,11 @@ def button(now: Settings, loaded: Loaded, request: SearchRequest | None, found: 
     """Show the button that starts the search, or has it go on."""
     job = None if request is None else job_of(request)
     busy, more = job is not None and job.active, found is not None and bool(found.trials)
+    title = f"Search: {model_cache.title_of(loaded.source.name)}, {GOALS[now.minimise].lower()}"
     words = "Searching …" if busy else f"Go on for {now.minutes:g} min" if more else "Start"
     st.button(
         words, key="find_start", type="primary", icon=f":material/{'hourglass_top' if busy else 'resume' if more else 'play_arrow'}:",
-        disabled=busy or request is None, on_click=_start, args=(request, f"Search: {loaded.source.name}, {GOALS[now.minimise].lower()}"),
+        disabled=busy or request is None, on_click=_start, args=(request, title),
     )  # fmt: skip
 
 

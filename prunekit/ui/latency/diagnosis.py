@@ -25,7 +25,7 @@ from prunekit.plots.latency import time_by_layer, time_caption
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import show
 from prunekit.ui.latency import setup
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -95,7 +95,7 @@ def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress,
         )  # fmt: skip
 
-    measuring.start(key, f"Why {loaded.source.name} at {percent(now.sparsity)} is not faster", work, alone=True)
+    measuring.start(key, f"Why {model_cache.title_of(loaded.source.name)} at {percent(now.sparsity)} is not faster", work, alone=True)
 
 
 def _rounded(loaded: Loaded, spec: PruneSpec, data: Data | None, macs: float) -> nn.Module | None:

@@ -87,7 +87,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             keeper.ask(lambda store: put_report(found, kept_as["dense"], key, store))
         return found
 
-    measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
+    measuring.start(key, f"Latency of {model_cache.title_of(loaded.source.name)} at {percent(now.sparsity)}", work, alone=True)
 
 
 def share_of(result: pruning.PruneResult) -> float:

@@ -121,7 +121,7 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
         found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress.part(0.3, 1.0))
         return Measured(found, result.proof)
 
-    name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"
+    name = f"{model_cache.title_of(loaded.source.name)}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"
     if data is None:
         measuring.start(sizes_key(loaded, view, exact=exactly), f"{'Exact sizes' if exactly else 'Sizes and proof'}: {name}", work)
     else:

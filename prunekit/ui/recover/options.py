@@ -24,7 +24,7 @@ from prunekit.training.gradual import planned
 from prunekit.ui import routes
 from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -160,11 +160,11 @@ def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str)
         st.button(
             "Under way …" if busy else words, key="recover_start", type="primary", icon=":material/healing:",
             disabled=shown is None or busy,
-            on_click=start, args=(shown, f"{words} {loaded.source.name}"),
+            on_click=start, args=(shown, f"{words} {model_cache.title_of(loaded.source.name)}"),
         )  # fmt: skip
         st.button(
             "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
-            on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
+            on_click=start, args=(quick, f"Recalibrate {model_cache.title_of(loaded.source.name)}"),
             help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if normed
             else "This model has no BatchNorm.",
         )  # fmt: skip

@@ -30,7 +30,7 @@ from prunekit.training.batchnorm import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
 from prunekit.ui.recover import options
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 
 EPOCHS = ["epoch", "loss", "train_quality", "value", "low", "high", "sparsity", "lr"]
@@ -80,7 +80,7 @@ def _draw(loaded: Loaded, job: Job, request: AccuracyRequest, task: Task) -> Non
         _curves(job, job.request, task)
     if job.state == "done":
         _take(stages[-1], request)
-        _quantise(stages, request, task)
+        _quantise(loaded.source.name, stages, request, task)
 
 
 def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
@@ -196,7 +196,7 @@ def _take(stage: Stage, request: AccuracyRequest) -> None:
     folder = weights_folder(stage.run)
     if not folder.is_dir():
         return
-    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-recovered"
+    file_name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-recovered"
 
     def archive() -> bytes:
         buffer = io.BytesIO()
@@ -211,7 +211,7 @@ def _take(stage: Stage, request: AccuracyRequest) -> None:
     )  # fmt: skip
 
 
-def _quantise(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
+def _quantise(name: str, stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
     """Offer to quantise what was recovered, and show every stage in one table."""
     units = task.units_of_data
     text = isinstance(task, TextInputs)
@@ -222,7 +222,7 @@ def _quantise(stages: list[Stage], request: AccuracyRequest, task: Task) -> None
     st.button(
         "Quantise to int8", key="quantise_start", icon=":material/compress:",
         disabled=job is not None and (job.active or found is not None), on_click=measuring.ask,
-        args=("quantise", request.to_dict(), f"Quantise {request.model.name}"),
+        args=("quantise", request.to_dict(), f"Quantise {model_cache.title_of(name)}"),
     )  # fmt: skip
     measuring.panel(key)
     if found is None:
@@ -233,9 +233,9 @@ def _quantise(stages: list[Stage], request: AccuracyRequest, task: Task) -> None
         f"int8 against the same model in float32, on {found.test.n:,} test {units}: {difference.sentence()}; the file is "
         f"{by_times(found.before_bytes, found.bytes, 'smaller', 'larger', 'as large')}."
     )
-    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
+    file_name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"
     st.download_button(
-        "Download the int8 model (ONNX)", found.file.read_bytes, file_name=name, icon=":material/download:", on_click="ignore"
+        "Download the int8 model (ONNX)", found.file.read_bytes, file_name=file_name, icon=":material/download:", on_click="ignore"
     )
 
 

@@ -20,7 +20,7 @@ from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.components.field_controls import ROWS, control
 from prunekit.ui.sensitivity.pictures import panels
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -122,7 +122,7 @@ def button(name: str, request: SensitivityRequest, so_far: Sensitivity | None) -
     words, icon = ("Measuring …", "hourglass_top") if busy else ("Measured", "check") if done else ("Measure", "speed")
     st.button(
         words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=_start,
-        args=(request, f"Sensitivity of {name}, {MODES[request.spec.mode].lower()}"),
+        args=(request, f"Sensitivity of {model_cache.title_of(name)}, {MODES[request.spec.mode].lower()}"),
     )  # fmt: skip
     if not (busy or done) and so_far is not None:
         st.caption(

@@ -27,7 +27,7 @@ from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.registry import TASKS, task
 from prunekit.ui.classroom import rules
-from prunekit.ui.shared import data_cache, measuring
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.cache import LRU, shared
 from prunekit.ui.shared.model_cache import Images, Loaded, Source
 from prunekit.ui.state.settings import Settings
@@ -197,5 +197,5 @@ def _of_fewer(settings: Settings, loaded: Loaded) -> Figure | None:
 def measure(settings: Settings, loaded: Loaded, data: Data) -> None:
     """Start measuring it; a button's callback."""
     measuring.lend(settings, loaded, data)
-    title = f"{measuring.task_here(settings, loaded).headline.title} of {loaded.source.name}"
+    title = f"{measuring.task_here(settings, loaded).headline.title} of {model_cache.title_of(loaded.source.name)}"
     measuring.ask("accuracy", request_of(settings, loaded).to_dict(), title)

@@ -27,6 +27,7 @@ from prunekit.ui.components import show
 from prunekit.ui.shared import data_cache, model_cache
 from prunekit.ui.shared.cache import LRU
 from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session as tab
 from prunekit.ui.state.settings import Settings
 from prunekit.ui.state.uploads import uploads
 
@@ -86,6 +87,39 @@ KEPT = {
 QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: about a second
 
 
+_PAGE, _SHOWN, _ASKED = "page_drawn", "jobs_on_page", "jobs_asked_for"
+
+
+def begin_page(name: str) -> None:
+    """Note which page is drawn, and that it has shown no job yet."""
+    st.session_state[_PAGE], st.session_state[_SHOWN] = name, set()
+
+
+def job(key: str) -> Job | None:
+    """Return a job that the page shows, if there is one."""
+    st.session_state.setdefault(_SHOWN, set()).add(key)
+    return board().get(key)
+
+
+def others() -> None:
+    """Say of each job that was asked for on this page, and whose results nobody saw yet, where its settings are, if they are not here."""
+    asked: dict[str, tuple[str, Settings]] = st.session_state.get(_ASKED, {})
+    for key, (page, then) in list(asked.items()):
+        known, shown = board().get(key), key in st.session_state[_SHOWN]
+        if known is None or known.state == "cancelled" or (shown and not known.active):
+            del asked[key]
+        elif page == st.session_state[_PAGE] and not shown:
+            state = "under way" if known.active else "done" if known.state == "done" else "over"
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.caption(f"**{show.plain(known.title)}**, asked for here with other settings, is {state}.", width="content")
+                st.button("Back to them", key=f"back_{key}", type="tertiary", icon=":material/undo:", on_click=tab.put, args=(then,))
+
+
+def _remember(key: str) -> None:
+    """Keep with which settings, and on which page, a job was asked for."""
+    st.session_state.setdefault(_ASKED, {})[key] = (st.session_state.get(_PAGE, ""), tab.settings())
+
+
 def session() -> str:
     """Return the id of this browser tab's session."""
     context = get_script_run_ctx()
@@ -106,19 +140,21 @@ def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
     """Start a job that ends with the server, ``alone`` if it measures time; to be called from a button's callback."""
     if rules.takes(key):
+        _remember(key)
         board().submit_local(key, title, work, session(), alone=alone)
 
 
 def ask(kind: str, request: Mapping[str, Any], title: str) -> None:
     """Start a job that a restarted server takes up again; to be called from a button's callback."""
-    if rules.takes(job_key(kind, request)):
+    if rules.takes(key := job_key(kind, request)):
+        _remember(key)
         board().submit(kind, request, title, session())
 
 
 def stop(key: str) -> None:
     """Cancel this tab's wish for a job, and those of tabs that are closed; to be called from a button's callback."""
-    job = board().get(key)
-    for by in list(job.wanted_by) if job is not None else ():
+    known = board().get(key)
+    for by in list(known.wanted_by) if known is not None else ():
         if not _open(by):
             board().stop(key, by)
     board().stop(key, session())
@@ -164,8 +200,8 @@ def weights_of(settings: Settings, loaded: Loaded, shape: tuple[int, ...]) -> st
 
 def finished(key: str) -> Any:
     """Return the result of a job that is done, otherwise None."""
-    job = board().get(key)
-    return job.result if job is not None and job.state == "done" else None
+    known = job(key)
+    return known.result if known is not None and known.state == "done" else None
 
 
 def task_here(settings: Settings, loaded: Loaded) -> Task:
@@ -178,26 +214,26 @@ def task_here(settings: Settings, loaded: Loaded) -> Task:
 
 def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
     """Show a job's progress with Cancel while it is under way, and why it failed if it did."""
-    job = board().get(key)
+    known = job(key)
     with show.slot():
-        if job is None:
+        if known is None:
             return
-        if job.active:
+        if known.active:
             st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
-        elif job.state == "failed":
-            st.error(show.failed(job), icon=":material/error:")
-        elif job.state == "cancelled":
-            st.caption(f"Cancelled: {show.plain(job.title)}. {KEPT.get(job.kind, '')}")
+        elif known.state == "failed":
+            st.error(show.failed(known), icon=":material/error:")
+        elif known.state == "cancelled":
+            st.caption(f"Cancelled: {show.plain(known.title)}. {KEPT.get(known.kind, '')}")
 
 
 def _live(key: str, draw: Callable[[Job], None] | None) -> None:
     """Draw progress; once the job is over, draw the whole page."""
-    job = board().get(key)
-    if job is None or not job.active:
+    known = board().get(key)
+    if known is None or not known.active:
         st.rerun()
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.fraction, text=f"{job.title}: {standing(job)}")
+        st.progress(known.fraction, text=f"{show.plain(known.title)}: {show.plain(standing(known))}")
         st.button("Cancel", key=f"cancel_{key}", icon=":material/close:", on_click=stop, args=(key,))
     if draw is not None:
-        draw(job)
+        draw(known)

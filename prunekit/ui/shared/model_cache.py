@@ -16,7 +16,7 @@ from torch import nn
 from prunekit import config, evaluation, models
 from prunekit.config.registered import from_environment
 from prunekit.data.dataset import Data
-from prunekit.errors import CheckpointError, ModelError, TaskError, one_of
+from prunekit.errors import CheckpointError, ModelError, PrunekitError, TaskError, one_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.models.attention.heads import packed_weight
 from prunekit.models.entries import ModelEntry
@@ -135,6 +135,14 @@ def entry_of(name: str) -> ModelEntry:
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
+
+
+def title_of(name: str) -> str:
+    """Return a model's title, as the sidebar and the titles of jobs have it, or its name where it is not in the list."""
+    try:
+        return str(entry_of(name).title)
+    except PrunekitError:
+        return name
 
 
 def task_names() -> dict[str, str]:

@@ -141,7 +141,7 @@ def begin(source: Source, spec: PruneSpec, images: Images) -> None:
         job.progress(1.0)
         return True
 
-    measuring.start(key, f"{_looking(spec)} of {source.name}", work)
+    measuring.start(key, f"{_looking(spec)} of {model_cache.title_of(source.name)}", work)
 
 
 def _looking(spec: PruneSpec) -> str:

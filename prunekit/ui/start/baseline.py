@@ -20,7 +20,6 @@ from prunekit.tasks.shown import Boxes, ClassMap
 from prunekit.tasks.wording import capital, written
 from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.components.sidebar import title_of
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
 from prunekit.ui.shared import baseline as dense
 from prunekit.ui.shared.data_cache import source_of
@@ -34,7 +33,7 @@ from prunekit.ui.state.settings import Settings
 def baseline() -> None:
     """Show what the dense model can do and costs."""
     now, loaded = model_in_use(link=False)
-    show.section(f"Dense baseline: {title_of(now.model)}")
+    show.section(f"Dense baseline: {model_cache.title_of(now.model)}")
     figure, counts = dense.figure(now, loaded), model_cache.counts_of(loaded.source)
     tiles = st.columns(4)
     with tiles[0]:

@@ -21,7 +21,7 @@ from prunekit.training.result import Epoch
 from prunekit.ui.classroom import limits, rules
 from prunekit.ui.components import show
 from prunekit.ui.recover.results import epoch_frame
-from prunekit.ui.shared import data_cache, measuring
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -81,7 +81,7 @@ def _start(request: TrainRequest) -> None:
     job = board().get(key_of("train", request.to_dict()))
     if job is not None and not job.active:
         board().drop(job.key)
-    measuring.ask("train", request.to_dict(), f"Train {request.model.name}")
+    measuring.ask("train", request.to_dict(), f"Train {model_cache.title_of(request.model.name)}")
 
 
 def _live(job: Job) -> None:

@@ -28,7 +28,7 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
         st.error(show.said(error), icon=":material/error:")
         if link:
             routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
-        st.stop()
+        show.end_page()
     return target_scaling.followed(now, loaded.source), loaded
 
 
@@ -63,7 +63,7 @@ def judged_data_in_use(now: Settings, loaded: Loaded) -> tuple[Data, Task]:
     """
     data = data_in_use(now, loaded)
     if data is None:
-        st.stop()
+        show.end_page()
     if data.note:
         st.caption(data.note)
     with show.plain_errors():
