@@ -196,7 +196,7 @@ def _take(stage: Stage, request: AccuracyRequest) -> None:
     folder = weights_folder(stage.run)
     if not folder.is_dir():
         return
-    file_name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-recovered"
+    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-recovered"
 
     def archive() -> bytes:
         buffer = io.BytesIO()
