@@ -16,8 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.pruning.result import PruneResult
 from prunekit.ui.components import block_table, group_table, layer_table
 from prunekit.ui.components.group_changes import shrinking
-from prunekit.ui.layers.coupled_groups import layer_rows
-from prunekit.ui.layers.tracks import attention
+from prunekit.ui.layers.tracks import attention, layer_rows
 from prunekit.ui.prune import kept_units
 from prunekit.ui.prune.kept_weights import kept_indices
 from prunekit.ui.shared import cuts, model_cache
