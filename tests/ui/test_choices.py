@@ -37,8 +37,9 @@ def names(box):
     return list(box.options)
 
 
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["pairs", "every"])
 @pytest.mark.parametrize("mode", MODES)
-def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
+def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode, every):
     before = state_hash(model_cache.load(Source("digits_cnn")).model)
     one = tab("prune")
     one.set("pick_mode", mode)
@@ -52,7 +53,7 @@ def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
         scopes = scopes_of(mode)
         if len(scopes) > 1:
             assert names(one.app.selectbox(key="pick_scope")) == [setting_controls.SCOPES[scope] for scope in scopes]
-        for scope in scopes:
+        for scope in scopes if every or criterion == drawn_criteria_of(mode)[0] else scopes[-1:]:
             if len(scopes) > 1:
                 one.set("pick_scope", scope)
             assert not one.app.error
