@@ -119,12 +119,12 @@ def _split(now: Settings, data: Data, task: Task) -> str:
             f"{task.units_of_data} choose and confirm."
         )
         return "test"
-    sizes = {"validation": f"Validation ({len(data.validation):,})", "test": f"Test ({len(data.test):,})"}
+    splits = {"validation": "Validation", "test": "Test"}
     chosen = st.segmented_control(
-        "Measured on", list(sizes), format_func=sizes.__getitem__, required=True,
+        "Measured on", list(splits), format_func=splits.__getitem__, required=True,
         help=(
-            "Choose a sparsity by the validation split; keep the test split for the last word, otherwise it "
-            "flatters what was chosen on it."
+            f"{len(data.validation):,} validation and {len(data.test):,} test {task.units_of_data}. "
+            "Choose a sparsity by the validation split; keep the test split for the last word, otherwise it flatters what was chosen on it."
         ),
         **session.bind("split", start="default", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
     )  # fmt: skip

@@ -117,10 +117,10 @@ def _progress(lines: list[Line]) -> None:
         job = line.job
         if job is not None and job.active:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.progress(job.fraction, text=f"{job.title}: {measuring.standing(job)}")
+                st.progress(job.fraction, text=f"{show.plain(job.title)}: {show.plain(measuring.standing(job))}")
                 st.button("Cancel", key=f"cancel_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,))
-        elif job is not None and job.state == "failed":
-            st.error(f"{show.plain(job.title)}: {show.failed(job)}", icon=":material/error:")
+        elif job is not None:
+            measuring.ended(job, job.title)
         if job is not None and job.warning:
             st.warning(show.plain(job.warning), icon=":material/save_as:")
 

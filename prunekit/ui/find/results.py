@@ -59,8 +59,8 @@ def results(now: Settings, loaded: Loaded, request: SearchRequest, found: Found 
         measuring.panel(job.key)
     if found is None or not found.trials:
         show.empty(
-            "Nothing has been searched with this question yet. Press **Start**: the first answer is what sensitivity suggests, then trials "
-            "go on from there until the time is over. Cancel keeps all that was tried.",
+            "Nothing has been searched with this question yet. Press **Start**: the first trials follow from what each layer costs "
+            "alone, as far as that could be measured, and the others go on until the time is over. Cancel keeps all that was tried.",
             "travel_explore",
         )
         return
@@ -168,7 +168,9 @@ def _table(now: Settings, loaded: Loaded, found: Found) -> None:
         column_order=["trial", "state", "share", "value", "loss", "setting", "n", "params", "macs", "bytes", "seconds", "run"],
         alt="Every trial of the search with its cost, quality and setting",
     )  # fmt: skip
-    said = "Ticked rows are compared with each other and with the dense model; the last one ticked is opened or exported."
+    begun = st.session_state.get(TICKED) is None and any(t.number == 0 for t in trials)
+    said = "Ticked at first are the best and trial 0, where the search began. " if begun else ""
+    said += "Ticked rows are compared with each other and with the dense model; the last one ticked is opened or exported."
     if len(trials) <= max(t.number for t in trials):
         said += " Numbers that are missing were stopped, or led to a run that is in the table already."
     st.caption(said)
@@ -200,7 +202,7 @@ def _columns(found: Found, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ticked(now: Settings, found: Found, runs: Mapping[str, Trial], before: tuple[str, ...] | None) -> list[str]:
-    """Return the runs whose rows are ticked: until somebody does, the best and what sensitivity suggests, which is the first trial."""
+    """Return the runs whose rows are ticked: until somebody does, the best and the first trial, where the search began."""
     if now.opened in runs and now.opened not in (before or ()):
         return [now.opened]
     if before is not None and (not before or not runs.keys().isdisjoint(before)):

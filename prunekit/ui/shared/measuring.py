@@ -220,10 +220,16 @@ def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
             return
         if known.active:
             st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
-        elif known.state == "failed":
-            st.error(show.failed(known), icon=":material/error:")
-        elif known.state == "cancelled":
-            st.caption(f"Cancelled: {show.plain(known.title)}. {KEPT.get(known.kind, '')}")
+        else:
+            ended(known)
+
+
+def ended(known: Job, title: str = "") -> None:
+    """Say of a job that is over, but not done, why it failed, below a title, or what was kept of it when it was cancelled."""
+    if known.state == "failed":
+        st.error(f"{show.plain(title)}: {show.failed(known)}" if title else show.failed(known), icon=":material/error:")
+    elif known.state == "cancelled":
+        st.caption(f"Cancelled: {show.plain(known.title)}. {KEPT.get(known.kind, '')}")
 
 
 def _live(key: str, draw: Callable[[Job], None] | None) -> None:
