@@ -28,7 +28,7 @@ with PEOPLE.first():
             st.warning(sentence, icon=":material/link_off:")
     measuring.begin_page(here.url_path)
     beside = show.slot()
-    with suppress(show.PageEndError):
+    with suppress(show.PageEnd):
         here.run()
     with beside:  # what a page shows is known once it is drawn
         measuring.others()

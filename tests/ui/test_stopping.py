@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from prunekit.experiments.jobs.board import Board
 from prunekit.ui.shared import measuring
@@ -36,3 +37,21 @@ def test_a_job_whose_settings_were_changed_is_named_on_its_page_with_the_way_bac
     assert not any("with other settings" in caption.value for caption in one.go("prune").app.caption)
     one.go("sensitivity").click(next(button.key for button in one.app.button if str(button.key).startswith("back_")))
     assert one.address["criterion"] == "random" and not any("with other settings" in caption.value for caption in one.app.caption)
+
+
+def test_a_fragment_may_end_a_page():
+    def script():
+        import streamlit as st
+
+        from prunekit.ui.components import show
+
+        @st.fragment
+        def part():
+            st.write("above")
+            show.end_page()
+
+        part()
+        st.write("below")
+
+    app = AppTest.from_function(script, default_timeout=30).run()
+    assert not app.exception and [text.value for text in app.markdown] == ["above"]

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 from prunekit import colours
 from prunekit.config.field_table import PruneFields, RecoveryFields
@@ -180,13 +181,13 @@ def pictures(drawn: Sequence[Picture]) -> None:
         chart(picture.figure, f"picture_{picture.name}", picture.caption, config=saved_as(form, picture.name))
 
 
-class PageEndError(Exception):
-    """A page ends here; what stands around every page is still drawn, which `st.stop` would leave out."""
+class PageEnd(StopException):
+    """A page, or a fragment of one, ends here; what stands around every page is still drawn, which `st.stop` would leave out."""
 
 
 def end_page() -> NoReturn:
     """End the page."""
-    raise PageEndError
+    raise PageEnd
 
 
 @contextmanager
