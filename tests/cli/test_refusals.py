@@ -39,7 +39,7 @@ BAD = [
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--layers", "fc3"], "fc3"),
     (["prune", "digits_mlp", "--sparsity", "0.5", "--cluster", "tcp://127.0.0.1:1"], "a cut alone is made here in seconds"),
     (["latency", "digits_mlp", "--cluster", "tcp://127.0.0.1:1"], "latency is never measured on a cluster"),
-    (["app", "--workers", "0"], "--workers must be at least 1"),
+    (["app", "--workers", "-1"], "--workers must be at least 0"),
     (["prune", "digits_mlp", "--pattern", "2:4", "--sparsity", ".9"], "contradicts"),
     (["prune", "digits_mlp", "--pattern", "4:4"], "pattern"),
     (["prune", "digits_mlp", "--pattern", "2:4", "--mode", "structured"], "pattern belongs to mode 'nm'"),
