@@ -26,11 +26,16 @@ CHANGED |= {12: {"share": 50, "how": "weights"}}
 
 def said(tab):
     """Everything the page says about a guess."""
-    return [part.value.replace("\\", "") for part in (*tab.app.success, *tab.app.warning, *tab.app.info)]
+    return [plain(part.value) for part in (*tab.app.success, *tab.app.warning, *tab.app.info)]
 
 
 def point(tab):
-    return tab.text.replace("\\", "")
+    return plain(tab.text)
+
+
+def plain(text):
+    """Text as the core says it."""
+    return text.replace("\\", "").replace("\u202f%", " %")
 
 
 def right_or_not(lesson):

@@ -14,6 +14,7 @@ from prunekit.config.fields import table
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
+from prunekit.formatting import unbroken
 from prunekit.ui.components import field_controls
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import cuts
@@ -51,7 +52,7 @@ def choices() -> None:
             field_controls.control(field, segmented=field == "target")
     said = field_controls.summary(fields, now)
     if said:
-        st.caption(f"Set under **More choices**: {said}.")
+        st.caption(f"Set under **More choices**: {unbroken(said)}.")
 
 
 def kinds_of(source: Source) -> tuple[str, ...]:

@@ -117,7 +117,8 @@ def others() -> None:
 
 def _remember(key: str) -> None:
     """Keep with which settings, and on which page, a job was asked for."""
-    st.session_state.setdefault(_ASKED, {})[key] = (st.session_state.get(_PAGE, ""), tab.settings())
+    if _PAGE in st.session_state:  # nobody looks at what is asked for elsewhere
+        st.session_state.setdefault(_ASKED, {})[key] = (st.session_state[_PAGE], tab.settings())
 
 
 def session() -> str:
