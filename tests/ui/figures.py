@@ -270,7 +270,7 @@ def _sparsities(each, known):
 
 
 def _ratios(each, known):
-    for number, rest in re.findall(rf"({NUMBER}×) (smaller|larger|less|fewer)", each.text):
+    for number, rest in re.findall(rf"({NUMBER}×) (smaller|larger|less(?! time)|fewer)", each.text):
         if number not in known.ratios("bytes", "gzip", "params", "macs"):
             yield f"nothing is {number} {rest}"
     promised = re.findall(rf"promise ({NUMBER}×)", each.text) + re.findall(rf"({NUMBER}×) fewer MACs", each.text)

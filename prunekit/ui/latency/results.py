@@ -9,7 +9,7 @@ import streamlit as st
 
 from prunekit.config.spec import PruneSpec
 from prunekit.experiments.latency_report import LatencyMeasurement
-from prunekit.formatting import asked, by_times, listed, percent, plural, times
+from prunekit.formatting import asked, by_times, listed, percent, plural, times, unbroken
 from prunekit.latency.interleaved_timing import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
@@ -179,7 +179,7 @@ def _answers(found: LatencyMeasurement, report: LatencyReport, timed: list[Candi
     fastest = min(timed, key=lambda row: row.median_ms or 0.0)
     if fastest.runtime != base.runtime and fastest.ratio:
         said.append(answer(fastest, f"Fastest of all, in {RUNTIMES[fastest.runtime].title}", base.title))
-    st.markdown("  \n".join(said))
+    st.markdown(unbroken("  \n".join(said)))
 
 
 def ratio_frame(rows: list[CandidateLatency], labels: dict[CandidateLatency, str], base: CandidateLatency) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import streamlit as st
 from prunekit.config.choices import DEFAULT_CRITERION, NEEDS_DATA
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import OutOfReach, PrunekitError
-from prunekit.formatting import percent, plural
+from prunekit.formatting import percent, plural, unbroken
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.wording import capital
@@ -165,7 +165,7 @@ def out_of_reach() -> Iterator[None]:
         st.warning(capital(show.said(error)), icon=":material/block:")
         with st.container(horizontal=True):
             st.button(
-                f"Remove {error.shown}", key="nearest_total", icon=":material/straighten:", on_click=session.change,
+                f"Remove {unbroken(error.shown)}", key="nearest_total", icon=":material/straighten:", on_click=session.change,
                 kwargs={"sparsity": round(error.nearest, 8)},
             )  # fmt: skip
             st.button(
