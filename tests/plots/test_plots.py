@@ -222,12 +222,12 @@ def test_the_grid_of_speed_ups_names_each_figure_and_leaves_what_is_missing_empt
 
 
 def test_ratios_show_the_interval_and_theory_as_a_hollow_mark():
-    measured, theory = plots.ratios(RATIOS, colours=COLOURS).data
+    _, measured, theory = plots.ratios(RATIOS, colours=COLOURS).data
     assert measured.x[0] + measured.error_x.array[0] == pytest.approx(2.7)
     assert measured.x[0] - measured.error_x.arrayminus[0] == pytest.approx(2.4)
     assert theory.marker.symbol.endswith("open") and theory.x[0] == 4.0
     elsewhere = RATIOS.assign(candidate="dense", within=0.95, within_low=0.9, within_high=1.1)
-    _, here, _ = plots.ratios(elsewhere, colours=COLOURS).data
+    *_, here, _ = plots.ratios(elsewhere, colours=COLOURS).data
     assert here.x[0] == 0.95 and here.customdata[0] == "0.95× (0.90 to 1.10)", "slower there, though faster than the baseline"
     low, high = plots.ratios(RATIOS.assign(macs=82.2), colours=COLOURS).layout.xaxis.range
     assert high - np.log10(82.2) > 0.05 * (high - low), "a mark at the edge stands there whole"
