@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.experiments.search.race import EDGE, FAR, LEAST, Race
+from prunekit.experiments.search.race import EDGE, LEAST, Race
 from prunekit.experiments.search.request import Trial
 
 ALLOWED = 0.01
@@ -32,7 +32,7 @@ def run(needs, left=float("inf"), failing="", steep=1):
     raise AssertionError("it does not end")
 
 
-@given(edge=st.floats(0.003, 0.8), best=st.permutations(RACE.ways), way=factors, optimizer=factors, criterion=factors, short=factors)
+@given(edge=st.floats(0.003, 0.25), best=st.permutations(RACE.ways), way=factors, optimizer=factors, criterion=factors, short=factors)
 def test_the_best_way_is_found_and_its_edge_is_known(edge, best, way, optimizer, criterion, short):
     def needs(look):
         worse = way ** best.index(look.way) * optimizer ** (look.optimizer != "adam") * criterion ** (look.criterion != "taylor")
@@ -77,8 +77,7 @@ def test_what_cannot_be_made_is_never_the_best():
     assert {look.way for look in seen if look.epochs == RACE.epochs[-1]} <= {"global", "measured"}
 
 
-def test_ways_are_compared_where_they_are_not_far_from_holding():
+def test_where_all_are_far_from_holding_the_edge_of_the_shares_from_sensitivity_is_found():
     seen = run(lambda look: 0.8 if look.way == "global" else 0.7, steep=5)
-    first = next(trial.loss for look, trial in seen.items() if look.way == "uniform")
-    assert first <= FAR * ALLOWED
+    assert {look.way for look in seen} == {"global", "measured"} and len(seen) <= 12
     assert min(look.size for look, trial in seen.items() if trial.state == "holds") <= 0.7 * EDGE + 1e-3

@@ -11,7 +11,7 @@ from prunekit.experiments.search.request import Trial
 FIRST, FIRST_UNTUNED, LEAST = 0.1, 0.5, 0.002  # the first size with and without tuning, and the smallest
 EDGE = 1.03  # held by fallen size at which the edge is known
 FAR, HOPELESS = 20, 10  # so many allowed losses: all ways look alike there; all epochs will not do, either
-MOST_LEFT = 0.95  # the largest size to go to from what is far
+MEASURED = "measured"  # shares from sensitivity
 DEAR = 1 / 6  # the share of the time that is left for a look of a round, by how many it has with it
 
 
@@ -19,7 +19,7 @@ DEAR = 1 / 6  # the share of the time that is left for a look of a round, by how
 class Look:
     """A way to make a model small, and how small."""
 
-    way: str  # a scope, or "measured": shares from sensitivity
+    way: str  # a scope, or MEASURED
     criterion: str
     optimizer: str
     epochs: int
@@ -52,11 +52,10 @@ class Race:
             lambda look: [replace(look, way=each) for each in self.ways],
             lambda look: [replace(look, criterion=each) for each in self.criteria],
         )
-        for number, others in enumerate(rounds):
+        far: list[Look] = []
+        for others in rounds:
             while _holds(seen, best) and (smaller := best.size * sqrt(first_size)) >= LEAST:
                 best = replace(best, size=round(smaller, 4))
-            while number and self._loses(seen.get(best), FAR) and best.size < MOST_LEFT:
-                best = replace(best, size=round(_between(_least_held(seen, best.epochs), best.size, 0.4), 4))
             if (first := seen.get(best)) is None:
                 return None if best in seen else best
             looks = others(best)
@@ -66,8 +65,12 @@ class Race:
             if any(seen.get(look, first) is None for look in looks):
                 return None
             best = min((look for look in looks if look in seen), key=lambda look: _rank(seen[look]))
+            if best.size == first_size and MEASURED in self.ways and self._loses(seen[best], FAR):
+                # all are far from holding: nearer to the dense model sensitivity knows most
+                far, best = [best], replace(best, way=MEASURED, criterion=self.criteria[0], optimizer=self.optimizers[0])
+                break
         # as long as the time lets it be tuned
-        edges = [self._at_the_edge(seen, best, epochs) for epochs in sorted(self.epochs, reverse=True)]
+        edges = [self._at_the_edge(seen, best, epochs, far) for epochs in sorted(self.epochs, reverse=True)]
         return next((look for look in edges if look is None or _seconds(seen, look) <= left), edges[-1])
 
     def _loses(self, trial: Trial | None, times: float) -> bool:
@@ -77,16 +80,16 @@ class Race:
     def _share(self, fell: Trial | None) -> float:
         """Return how far the first step goes from what holds: half the way; less, the more was lost too much."""
         loss = 0.0 if fell is None or fell.loss is None else fell.loss
-        return sqrt(self.allowed / loss / 2) if loss > HOPELESS * self.allowed else 0.5
+        return max(sqrt(self.allowed / loss / 2), 0.1) if loss > HOPELESS * self.allowed else 0.5
 
-    def _at_the_edge(self, seen: Seen, best: Look, epochs: int) -> Look | None:
-        """Return the look between what holds and what fell though tuned as long, nearer to the one that holds where much was lost."""
+    def _at_the_edge(self, seen: Seen, best: Look, epochs: int, far: Sequence[Look]) -> Look | None:
+        """Return the look between what holds and what fell though tuned as long, or ``far`` from holding; nearer to what holds then."""
         same = [look for look in seen if replace(look, size=best.size, epochs=best.epochs) == best]
         tuned = [look for look in same if look.epochs >= epochs]
         if any(seen[look] is None for look in tuned):
             return None
         held = _least_held(seen, *self.epochs)
-        hopeless = [look for look in same if look.epochs < epochs and self._loses(seen[look], HOPELESS)]
+        hopeless = [*far, *(look for look in same if look.epochs < epochs and self._loses(seen[look], HOPELESS))]
         for known in ([*tuned, *hopeless], tuned):  # in the end what was hopeless is tuned as long, too
             fallen = [look for look in known if look.size < held and not _holds(seen, look)]
             if not fallen:

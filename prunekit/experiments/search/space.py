@@ -16,7 +16,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
-from prunekit.experiments.search.race import Look, Race
+from prunekit.experiments.search.race import MEASURED, Look, Race
 from prunekit.models.cost import count
 from prunekit.pruning.api import prune
 from prunekit.pruning.structured.grouping import trace
@@ -105,7 +105,7 @@ class Space:
 
     def race(self, mode: str) -> Race:
         """Return the first looks in a mode."""
-        ways = [*SCOPES[mode][:2], *(["measured"] if mode in self.curves else []), *SCOPES[mode][2:]]
+        ways = [*SCOPES[mode][:2], *([MEASURED] if mode in self.curves else []), *SCOPES[mode][2:]]
         tuned = bool(self.epochs[-1])
         return Race(ways, CRITERIA[mode][:2], tuple(OPTIMIZERS)[: 3 if tuned else 1], self.epochs[tuned:], self.allowed)
 
@@ -114,7 +114,7 @@ class Space:
         p: Parameters = {"mode": mode, f"{mode} criterion": look.criterion, "epochs": look.epochs}
         p |= {"optimizer": look.optimizer} if look.epochs else {}
         p |= {"int8": False} if mode == "structured" and self.quantises else {}
-        if look.way != "measured":
+        if look.way != MEASURED:
             plain: Parameters = {"target": TARGETS[self.minimise][-1]} if mode == "structured" else {}
             plain |= {"depth": 0} if mode == "structured" and self.blocks else {}
             scope = {f"{mode} shares": "joint", f"{mode} scope": look.way, f"{mode} sparsity": min(1 - look.size, MOST)}
