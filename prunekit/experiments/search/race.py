@@ -42,8 +42,8 @@ class Race:
     epochs: Sequence[int]  # of a first look, and how many more there may be at the edge
     allowed: float  # loss
 
-    def following(self, seen: Seen, left: float = inf) -> Look | None:
-        """Return the next look; None where another must end first, or the edge is known. ``left``: seconds."""
+    def following(self, seen: Seen, left: float = inf, held: float = 1.0) -> Look | None:
+        """Return the next look; None where another must end first, or the edge is known. ``left``: seconds; ``held``: a size."""
         first_size = FIRST if self.epochs[0] else FIRST_UNTUNED
         best = Look(self.ways[0], self.criteria[0], self.optimizers[0], self.epochs[0], first_size)
         # what tunes first: while all are far from holding, ways cannot be told apart
@@ -70,7 +70,7 @@ class Race:
                 far, best = [best], replace(best, way=MEASURED, criterion=self.criteria[0], optimizer=self.optimizers[0])
                 break
         # as long as the time lets it be tuned
-        edges = [self._at_the_edge(seen, best, epochs, far) for epochs in sorted(self.epochs, reverse=True)]
+        edges = [self._at_the_edge(seen, best, epochs, far, held) for epochs in sorted(self.epochs, reverse=True)]
         return next((look for look in edges if look is None or _seconds(seen, look) <= left), edges[-1])
 
     def _loses(self, trial: Trial | None, times: float) -> bool:
@@ -82,13 +82,13 @@ class Race:
         loss = 0.0 if fell is None or fell.loss is None else fell.loss
         return max(sqrt(self.allowed / loss / 2), 0.1) if loss > HOPELESS * self.allowed else 0.5
 
-    def _at_the_edge(self, seen: Seen, best: Look, epochs: int, far: Sequence[Look]) -> Look | None:
+    def _at_the_edge(self, seen: Seen, best: Look, epochs: int, far: Sequence[Look], held: float) -> Look | None:
         """Return the look between what holds and what fell though tuned as long, or ``far`` from holding; nearer to what holds then."""
         same = [look for look in seen if replace(look, size=best.size, epochs=best.epochs) == best]
         tuned = [look for look in same if look.epochs >= epochs]
         if any(seen[look] is None for look in tuned):
             return None
-        held = _least_held(seen, *self.epochs)
+        held = min(held, *(look.size for look in seen if _holds(seen, look)), 1.0)
         hopeless = [*far, *(look for look in same if look.epochs < epochs and self._loses(seen[look], HOPELESS))]
         for known in ([*tuned, *hopeless], tuned):  # in the end what was hopeless is tuned as long, too
             fallen = [look for look in known if look.size < held and not _holds(seen, look)]
@@ -103,11 +103,6 @@ class Race:
             if size < held and look not in seen:
                 return look
         return None
-
-
-def _least_held(seen: Seen, *epochs: int) -> float:
-    """Return the smallest size that holds after so many epochs; 1 is that of the dense model."""
-    return min((look.size for look in seen if look.epochs in epochs and _holds(seen, look)), default=1.0)
 
 
 def _between(held: float, fell: float, share: float) -> float:

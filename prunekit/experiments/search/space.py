@@ -17,6 +17,7 @@ from prunekit.evaluation.sensitivity.layer_targets import counter, together
 from prunekit.evaluation.sensitivity.result import Sensitivity
 from prunekit.evaluation.sensitivity.suggested_targets import suggest
 from prunekit.experiments.search.race import MEASURED, Look, Race
+from prunekit.experiments.search.request import Trial
 from prunekit.models.cost import count
 from prunekit.pruning.api import prune
 from prunekit.pruning.structured.grouping import trace
@@ -98,6 +99,11 @@ class Space:
         p["epochs"] = trial.suggest_categorical("epochs", self.epochs)
         p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
         return p
+
+    def size_of(self, trial: Trial) -> float:
+        """Return the share of the dense model that is left in a trial's: of its MACs where these are saved, else of its parameters."""
+        params, macs = self._totals
+        return trial.macs / max(macs, 1) if self._save == "macs" else trial.params / max(params, 1)
 
     def suggested(self, drawn: Mapping[str, Any]) -> Parameters:
         """Return what was drawn in a trial."""

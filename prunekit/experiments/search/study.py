@@ -173,7 +173,8 @@ def _raced(study: Any, space: Space, left: float) -> tuple[str, Look] | None:
             found = trial.user_attrs.get("found")
             seen[mode][Look(**look)] = None if found is None else Trial(**found)
     for mode in sorted(seen, key=lambda mode: len(seen[mode])):
-        if (look := space.race(mode).following(seen[mode], left)) is not None:
+        held = min((space.size_of(each) for each in tried(study) if each.state == "holds" and each.title.startswith(mode)), default=1.0)
+        if (look := space.race(mode).following(seen[mode], left, held)) is not None:
             return mode, look
     return None
 
