@@ -9,12 +9,6 @@ from tests.browser.servers import Server
 from tests.browser.tabs import Tab, new_context
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the longest files: what a second process has left to do when the first is through is short then."""
-    first = ("test_tour.py", "test_learn.py")
-    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first and "browser" in item.path.parts else len(first))
-
-
 @pytest.fixture(scope="session")
 def chromium():
     found = shutil.which("chromium")
