@@ -171,3 +171,16 @@ def test_something_that_holds_is_found_first_though_little_may_be_lost(kept, mlp
     assert found.best is not None
     first = next(trial for trial in found.trials if trial.state == "holds")
     assert all(a.cost < b.cost for a, b in pairwise(found.trials[: found.trials.index(first) + 1]))
+
+
+def test_a_beginning_that_cannot_be_made_is_tried_once(kept, mlp, data, monkeypatch):
+    plain = Space.setting
+
+    def setting(self, p):
+        if p["shares"] == "measured":
+            raise SpecError("not this")
+        return plain(self, p)
+
+    monkeypatch.setattr(Space, "setting", setting)
+    found = search_through(replace(ASKED, trials=3), kept, model=mlp, data=data)
+    assert [trial.state == "failed" for trial in found.trials] == [True, False, False]

@@ -154,7 +154,8 @@ def propose(study: Any, space: Space, left: float = inf) -> None:
 
 def _sure(study: Any, space: Space) -> Parameters | None:
     """Return what takes no time to tune: the first beginning, then with less removed by as much as it lost too much, until it holds."""
-    seen = [trial for trial in study.get_trials(deepcopy=False) if "sure" in trial.user_attrs and trial.state.name != "FAIL"]
+    every = (trial for trial in study.get_trials(deepcopy=False) if "sure" in trial.user_attrs)
+    seen = [trial for trial in every if "found" in trial.user_attrs or trial.state.name != "FAIL"]  # one that was given up is tried again
     if not seen:
         return space.start[0]
     found = seen[-1].user_attrs.get("found")
